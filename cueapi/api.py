@@ -1,0 +1,81 @@
+"""The base of every API view: who is calling, how often, and the headers that say so."""
+
+from typing import Any, cast
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from cueapi import clock, throttling
+from cueapi.errors import ConfirmationRequired, Unauthorized
+from cueapi.models import Account, ApiKey
+from cueapi.throttling import Rate
+
+
+class ApiView(APIView):
+    """A view for the holder of a key."""
+
+    rate_limited = True
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Count the request against its key, or against its address when there is no valid key."""
+        try:
+            self.perform_authentication(request)
+        except Unauthorized:
+            self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
+            raise
+        if request.auth is not None:
+            self._count(request, f"key:{key_of(request).pk}", account_of(request).rate_limit_per_minute)
+        else:
+            self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
+        self.check_permissions(request)
+
+    def _count(self, request: Request, who: str, limit: int) -> None:
+        if not self.rate_limited:
+            return
+        now = clock.now()
+        rate = throttling.hit(who, limit, now=now)
+        request.rate = rate  # type: ignore[attr-defined]
+        if not rate.allowed:
+            raise throttling.refuse(rate, now=now)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        final: Response = super().finalize_response(request, response, *args, **kwargs)
+        rate: Rate | None = getattr(request, "rate", None)
+        for name, value in (rate.headers() if rate else {}).items():
+            final.headers.setdefault(name, value)
+        return final
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """JSON, whatever the Accept header says; a client that cannot read it gets it all the same."""
+        renderer = self.get_renderers()[0]
+        return renderer, renderer.media_type
+
+
+class PublicView(ApiView):
+    """A view that anyone may call."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+
+class UnlimitedView(PublicView):
+    """A public view that is not counted either."""
+
+    rate_limited = False
+
+
+def account_of(request: Request) -> Account:
+    """The caller's account, in views that need a key."""
+    return cast(Account, request.user)
+
+
+def key_of(request: Request) -> ApiKey:
+    """The key of this call, in views that need one."""
+    return cast(ApiKey, request.auth)
+
+
+def require_confirmation(request: Request) -> None:
+    """Raises ConfirmationRequired unless the caller sent X-Confirm-Destructive: true."""
+    if request.headers.get("X-Confirm-Destructive", "").strip().lower() != "true":
+        raise ConfirmationRequired()

@@ -1,0 +1,15 @@
+"""The one place that reads the clock. Everything below the doors takes `now` as an argument."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present instant, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def rfc3339(instant: datetime | None) -> str | None:
+    """`2031-05-04T09:00:00Z`, with microseconds only where there are any; None stays None."""
+    if instant is None:
+        return None
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,87 @@
+"""Typed settings: every knob of the product, its unit and its default, read once from the environment.
+
+`config.settings` builds one `Settings` and stores it as `settings.CUEAPI`; everything else asks `conf()`.
+Names are those of the environment variables, in lower case (contract section 12).
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from django.conf import settings as django_settings
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PlanName = Literal["unlimited", "free", "pro", "scale"]
+
+
+class Settings(BaseSettings):
+    """One attribute per environment variable. Instances are immutable; tests use `model_copy(update=…)`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # Where it runs
+    env: Literal["development", "production"] = "development"
+    base_url: str = "http://localhost:8000"
+    secret_key: str = ""  # signs sessions and derives the key that encrypts secrets at rest
+    session_secret: str = ""
+    allowed_hosts: str = "*"  # comma list; the API answers any Host by default
+    trusted_proxy_count: int = 0  # how many proxies append to X-Forwarded-For in front of us
+    log_level: str = "INFO"
+
+    # Where it keeps things
+    var_dir: Path = Path("var")
+    database_url: str = ""  # empty: SQLite in var/
+    redis_url: str = ""  # empty: the private Valkey in var/
+    broker_url: str = ""  # empty: redis_url
+
+    # Mail
+    email_url: str = ""  # smtp://user:password@host:587?tls=true; empty: written to the log
+    default_from_email: str = "CueAPI <cueapi@localhost>"
+
+    # Accounts
+    allow_register: bool = True
+    default_plan: PlanName = "unlimited"
+    default_monthly_execution_limit: int | None = None  # 0 is "no limit"; None is "the plan's"
+    disable_quota_enforcement: bool = False
+    keep_key_copy: bool = False
+
+    # Delivery
+    webhook_timeout_seconds: float = Field(30, gt=0)  # connect to last byte
+    webhook_flatten_payload: bool = True
+    max_concurrent_deliveries_per_user: int = Field(50, ge=1)
+    lane_concurrency: int = Field(10, ge=1)  # requests in flight to one destination from one batch
+    allow_http_callbacks: bool = False
+    callback_allow_hosts: str = ""  # comma list of host names
+    callback_allow_cidrs: str = ""  # comma list of networks
+
+    # Time and recovery
+    missed_grace_seconds: float = 60
+    execution_stale_after_seconds: float = 300
+    execution_stale_margin_seconds: float = 60  # on top of a delivery's own time limit
+    requeue_after_seconds: float = 60  # a due execution whose message is lost this long is queued again
+    worker_heartbeat_timeout_seconds: float = 180
+    worker_claim_timeout_seconds: float = 900
+    worker_unclaimed_timeout_seconds: float = 900
+
+    @property
+    def is_development(self) -> bool:
+        return self.env == "development"
+
+    @property
+    def callback_hosts_allowed(self) -> frozenset[str]:
+        return frozenset(split_list(self.callback_allow_hosts.lower()))
+
+    @property
+    def callback_cidrs_allowed(self) -> tuple[str, ...]:
+        return tuple(split_list(self.callback_allow_cidrs))
+
+
+def split_list(text: str) -> list[str]:
+    """The items of a comma list, trimmed, without empty ones."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def conf() -> Settings:
+    """The settings in force."""
+    settings: Settings = django_settings.CUEAPI
+    return settings

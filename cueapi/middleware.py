@@ -1,0 +1,75 @@
+"""What wraps every request: its id, the limit on its body, and the headers that keep pages safe."""
+
+import io
+import uuid
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from cueapi.errors import BadRequest, RequestTooLarge
+from cueapi.ids import parse_uuid
+from cueapi.logging import request_id
+
+BODY_MAX_BYTES = 1_048_576
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+# Pages of our own run no inline script. The admin's theme needs inline styles and evaluates its own expressions.
+PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+ADMIN_POLICY = PAGE_POLICY + "; script-src 'self' 'unsafe-inline' 'unsafe-eval'; base-uri 'self'; form-action 'self'"
+
+
+class RequestIdMiddleware:
+    """Gives each request an id, in the log and in X-Request-Id; a valid UUID that comes in is kept."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        sent = parse_uuid(request.headers.get("X-Request-Id", ""))
+        token = request_id.set(str(sent or uuid.uuid4()))
+        try:
+            response = self.get_response(request)
+            response.headers["X-Request-Id"] = str(request_id.get())
+            return response
+        finally:
+            request_id.reset(token)
+
+
+class BodyLimitMiddleware:
+    """Answers 413 before a body is read when its length is declared, and while it is read when it is chunked."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        declared = request.META.get("CONTENT_LENGTH") or ""
+        if declared and not declared.isdecimal():
+            error = BadRequest("The Content-Length header is not a number.")
+            return JsonResponse(error.as_body(), status=error.status)
+        if int(declared or 0) > BODY_MAX_BYTES or not self._chunks_fit(request, declared):
+            too_large = RequestTooLarge()
+            return JsonResponse(too_large.as_body(), status=too_large.status)
+        return self.get_response(request)
+
+    def _chunks_fit(self, request: HttpRequest, declared: str) -> bool:
+        """Read a chunked body, which Django would take for an empty one. False when it is too large."""
+        if declared or "chunked" not in request.headers.get("Transfer-Encoding", "").lower():
+            return True
+        body = request.META["wsgi.input"].read(BODY_MAX_BYTES + 1)
+        request._stream = io.BytesIO(body)
+        request.META["CONTENT_LENGTH"] = str(len(body))
+        return len(body) <= BODY_MAX_BYTES
+
+
+class ContentSecurityPolicyMiddleware:
+    """Strict headers on pages, and on data that a browser might take for one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        policy = ADMIN_POLICY if request.path.startswith("/admin") else PAGE_POLICY
+        response.headers.setdefault("Content-Security-Policy", policy)
+        return response

@@ -1,0 +1,93 @@
+"""Who uses the service: accounts, their API keys, and what they used in each month."""
+
+import uuid
+from datetime import date
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+
+from cueapi.vault import SealedTextField
+
+
+class AccountManager(BaseUserManager["Account"]):
+    """Lets Django's own commands and forms make accounts; the product's way is `cueapi.accounts.register`."""
+
+    def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> "Account":
+        account = self.model(email=email, slug=uuid.uuid4().hex, is_staff=True, is_superuser=True, **extra)
+        account.set_password(password)
+        account.save()
+        return account
+
+    def get_by_natural_key(self, username: str | None) -> "Account":
+        return self.get(email__iexact=username)
+
+
+class Account(AbstractBaseUser, PermissionsMixin):
+    """One customer of this server. Staff accounts may also enter the admin, with a password."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    email = models.EmailField(max_length=254)
+    slug = models.CharField(max_length=80, unique=True)
+
+    plan = models.CharField(max_length=20, default="unlimited")
+    active_cue_limit = models.PositiveIntegerField(default=1_000_000)
+    monthly_execution_limit = models.PositiveIntegerField(default=1_000_000_000)
+    rate_limit_per_minute = models.PositiveIntegerField(default=6_000)
+
+    webhook_secret = SealedTextField(editable=False)
+    alert_webhook_url = models.TextField(blank=True)
+    alert_webhook_secret = SealedTextField(blank=True, editable=False)
+
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    USERNAME_FIELD = "email"
+    objects: ClassVar[AccountManager] = AccountManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="account_email_unique")]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class ApiKey(models.Model):
+    """One bearer key, kept as a hash. `replaced_at`: regenerated; `revoked_at`: taken away."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="api_keys")
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(max_length=12, editable=False)
+    label = models.CharField(max_length=100)
+    created_by = models.CharField(max_length=20)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    replaced_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.label})"
+
+
+class MonthlyUsage(models.Model):
+    """How many webhook attempts and worker claims an account made in one UTC calendar month."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="usage")
+    month = models.DateField()  # its first day
+    executions = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "month"], name="usage_once_a_month")]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}: {self.executions}"
+
+
+def month_of(day: date) -> date:
+    """The first day of the month of `day` (a date or an aware UTC datetime)."""
+    return date(day.year, day.month, 1)

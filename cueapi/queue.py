@@ -1,0 +1,47 @@
+"""Handing work to Celery: by task name, only once the transaction commits, and never at the caller's expense.
+
+A message is a nudge. When the broker is down it is dropped with a log line, and the sweep finds the row.
+"""
+
+import logging
+from typing import Any
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
+
+
+def enqueue(task: str, *, queue: str, countdown_s: float = 0, expires_s: float | None = None, **kwargs: Any) -> None:
+    """Queue `task` with these keyword arguments after the present transaction commits, or now if there is none."""
+    transaction.on_commit(
+        lambda: publish(task, queue=queue, countdown_s=countdown_s, expires_s=expires_s, kwargs=kwargs)
+    )
+
+
+def publish(
+    task: str,
+    *,
+    queue: str,
+    kwargs: dict[str, Any],
+    countdown_s: float = 0,
+    expires_s: float | None = None,
+    priority: int | None = None,
+) -> bool:
+    """Queue `task` now. False when the broker did not take it."""
+    try:
+        current_app.send_task(
+            task,
+            kwargs=kwargs,
+            queue=queue,
+            countdown=countdown_s or None,
+            expires=expires_s,
+            priority=priority,
+            ignore_result=True,
+            retry=False,
+        )
+    except (OperationalError, OSError) as error:
+        log.warning("queue.publish_failed", extra={"task": task, "queue": queue, "error": str(error)})
+        return False
+    return True

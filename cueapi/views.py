@@ -1,0 +1,158 @@
+"""Doors: accounts and keys (contract 2), and what the service says of itself (contract 8.3)."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cueapi import __version__, accounts, clock, liveness, serializers
+from cueapi.api import ApiView, PublicView, UnlimitedView, account_of, key_of, require_confirmation
+from cueapi.conf import conf
+from cueapi.errors import ApiError, NotFound
+from cueapi.problems import validation_failed
+
+
+class PlaintextUnavailable(ApiError):
+    """Only a hash of this key is kept, so it cannot be shown again. Regenerate it to get a new one."""
+
+    status = 410
+    code = "plaintext_unavailable"
+
+
+def checked(serializer: Any) -> dict[str, Any]:
+    """The serializer's data. Raises ValidationFailed with every field that is wrong."""
+    if not serializer.is_valid():
+        raise validation_failed(serializer.errors)
+    data: dict[str, Any] = serializer.validated_data
+    return data
+
+
+class RegisterView(PublicView):
+    @extend_schema(
+        operation_id="register",
+        request=serializers.RegisterRequest,
+        responses={201: serializers.RegisterAnswer},
+        summary="Make an account and its first key",
+    )
+    def post(self, request: Request) -> Response:
+        if not (conf().allow_register or conf().is_development):
+            raise NotFound("Registration is switched off on this server. Ask its operator for a key.")
+        data = checked(serializers.RegisterRequest(data=request.data))
+        account, key = accounts.register(data["email"], now=clock.now())
+        return Response({"api_key": key, "email": account.email}, status=201)
+
+
+class ProfileView(ApiView):
+    """`PATCH /v1/auth/me`; the GET, which counts cues, is served by the app that has them."""
+
+    @extend_schema(
+        operation_id="update_me",
+        request=serializers.ProfileRequest,
+        responses={200: serializers.UpdatedAnswer},
+        summary="Change the e-mail address or the alert webhook",
+    )
+    def patch(self, request: Request) -> Response:
+        data = checked(serializers.ProfileRequest(data=request.data))
+        account = accounts.update_profile(
+            account_of(request), email=data.get("email"), alert_webhook_url=data.get("alert_webhook_url")
+        )
+        return Response({"updated_at": clock.rfc3339(account.updated_at)})
+
+
+class KeyView(ApiView):
+    @extend_schema(operation_id="reveal_key", responses={410: serializers.ErrorAnswer}, summary="Reveal the key")
+    def get(self, request: Request) -> Response:
+        raise PlaintextUnavailable()
+
+
+class KeyRegenerateView(ApiView):
+    @extend_schema(
+        operation_id="regenerate_key",
+        request=None,
+        responses={200: serializers.KeyReplacedAnswer},
+        summary="Replace the key of this call (needs X-Confirm-Destructive: true)",
+    )
+    def post(self, request: Request) -> Response:
+        require_confirmation(request)
+        key = accounts.regenerate_key(key_of(request), now=clock.now())
+        return Response({"api_key": key, "previous_key_revoked": True})
+
+
+class WebhookSecretView(ApiView):
+    @extend_schema(
+        operation_id="webhook_secret",
+        responses={200: serializers.WebhookSecretAnswer},
+        summary="The secret that signs deliveries",
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"webhook_secret": account_of(request).webhook_secret})
+
+
+class WebhookSecretRegenerateView(ApiView):
+    @extend_schema(
+        operation_id="regenerate_webhook_secret",
+        request=None,
+        responses={200: serializers.WebhookSecretReplacedAnswer},
+        summary="Replace the secret (needs X-Confirm-Destructive: true)",
+    )
+    def post(self, request: Request) -> Response:
+        require_confirmation(request)
+        secret = accounts.regenerate_webhook_secret(account_of(request), now=clock.now())
+        return Response({"webhook_secret": secret, "previous_secret_revoked": True})
+
+
+class AlertSecretView(ApiView):
+    @extend_schema(
+        operation_id="alert_secret",
+        responses={200: serializers.AlertSecretAnswer},
+        summary="The secret that signs alert webhooks",
+    )
+    def get(self, request: Request) -> Response:
+        return Response({"alert_webhook_secret": accounts.alert_secret(account_of(request))})
+
+
+class AlertSecretRegenerateView(ApiView):
+    @extend_schema(
+        operation_id="regenerate_alert_secret",
+        request=None,
+        responses={200: serializers.AlertSecretReplacedAnswer},
+        summary="Replace the alert secret (needs X-Confirm-Destructive: true)",
+    )
+    def post(self, request: Request) -> Response:
+        require_confirmation(request)
+        secret = accounts.regenerate_alert_secret(account_of(request))
+        return Response({"alert_webhook_secret": secret, "previous_secret_revoked": True})
+
+
+class StatusView(UnlimitedView):
+    @extend_schema(
+        operation_id="status",
+        responses={200: serializers.StatusAnswer, 503: serializers.StatusAnswer},
+        summary="One word on how it goes",
+    )
+    def get(self, request: Request) -> Response:
+        health = liveness.look(now=clock.now())
+        if health.database != "ok":
+            return Response({"status": "down", "reason": "postgres unreachable"}, status=503)
+        if health.volatile != "ok":
+            return Response({"status": "degraded", "reason": "redis unreachable"})
+        if health.beat != "ok":
+            return Response({"status": "degraded", "reason": "poller stale"})
+        return Response({"status": "healthy"})
+
+
+class InfoView(UnlimitedView):
+    @extend_schema(operation_id="info", responses={200: serializers.InfoAnswer}, summary="What this server is")
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "version": __version__,
+                "authorization_backend": "api_key",
+                "authentication_paths": {
+                    "per_user_api_key": True,
+                    "internal_token_with_on_behalf_of": False,
+                },
+                "disabled_primitives": [],
+            }
+        )

@@ -1,0 +1,173 @@
+"""Putting what a caller sent on a cue: fields and their defaults, the payload, and what the schedule means.
+
+Nothing here is saved and nothing is sent; `cues.services` does both.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cueapi import outbound
+from cueapi.errors import InvalidPayload, InvalidSchedule
+from cues import lifecycle, schedule
+from cues.models import (
+    DEFAULT_MAX_ATTEMPTS,
+    DEFAULT_OUTCOME_DEADLINE_S,
+    DEFAULT_TIMEOUT_S,
+    Cue,
+    CueStatus,
+    ScheduleType,
+    default_backoff,
+)
+
+PAYLOAD_MAX_BYTES = 1_048_576
+LENIENT_TYPES = ("one-time", "one_time")
+
+
+def set_plain_fields(cue: Cue, data: dict[str, Any]) -> None:
+    """The fields without rules between them. Null clears some of them and leaves the others alone."""
+    for name in ("description", "required_payload_keys"):
+        if name in data:
+            setattr(cue, name, data[name])
+    for name in ("name", "catch_up", "require_payload_override"):
+        if data.get(name) is not None:
+            setattr(cue, name, data[name])
+    if "on_success_fire" in data:
+        cue.on_success_fire_id = data["on_success_fire"] or None
+    if data.get("retry") is not None:
+        cue.max_attempts = data["retry"].get("max_attempts", DEFAULT_MAX_ATTEMPTS)
+        cue.backoff_minutes = data["retry"].get("backoff_minutes", default_backoff())
+    if "verification" in data:
+        verification = data["verification"]
+        cue.verification_mode = verification.get("mode", "none") if verification is not None else None
+        cue.required_assertions = verification.get("required_assertions") if verification is not None else None
+    _set_delivery_and_alerts(cue, data)
+
+
+def _set_delivery_and_alerts(cue: Cue, data: dict[str, Any]) -> None:
+    if "delivery" in data:
+        part = data["delivery"]
+        cue.delivery_timeout_s = None if part is None else part.get("timeout_seconds", DEFAULT_TIMEOUT_S)
+        cue.outcome_deadline_s = (
+            None if part is None else part.get("outcome_deadline_seconds", DEFAULT_OUTCOME_DEADLINE_S)
+        )
+    if "alerts" in data:
+        part = data["alerts"]
+        cue.alert_consecutive_failures = None if part is None else part.get("consecutive_failures", 3)
+        cue.alert_missed_window_multiplier = None if part is None else part.get("missed_window_multiplier", 2)
+
+
+def set_callback(cue: Cue, part: dict[str, Any]) -> None:
+    """Merge the callback: a URL alone keeps method and headers."""
+    if part.get("method"):
+        cue.callback_method = part["method"]
+    if part.get("headers") is not None:
+        cue.callback_headers = part["headers"]
+    if part.get("url"):
+        cue.callback_url, cue.lane = part["url"], outbound.lane_of(part["url"])
+
+
+def set_payload(cue: Cue, payload: dict[str, Any] | None) -> None:
+    cue.payload = payload or {}
+    check_payload_size(cue.payload)
+
+
+def check_payload_size(payload: dict[str, Any]) -> None:
+    """Raises InvalidPayload over PAYLOAD_MAX_BYTES of compact UTF-8 JSON."""
+    size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > PAYLOAD_MAX_BYTES:
+        raise InvalidPayload(
+            f"The payload is {size} bytes; {PAYLOAD_MAX_BYTES} are the most. Store the data and send its URL.",
+            code="invalid_payload_size",
+        )
+
+
+def set_on_failure(cue: Cue, part: dict[str, Any]) -> None:
+    cue.on_failure_email = part.get("email", True)
+    cue.on_failure_pause = part.get("pause", False)
+    cue.on_failure_webhook = part.get("webhook") or None
+
+
+def set_schedule(cue: Cue, part: dict[str, Any], *, now: datetime) -> str | None:
+    """Set the schedule and `next_run`. The warning, if a lenient one-shot was moved to now."""
+    if part.get("timezone") is not None:
+        cue.timezone = part["timezone"]
+    zone = schedule.zone(cue.timezone)
+    if _type_of(cue, part) == ScheduleType.RECURRING:
+        _set_recurring(cue, part, now=now)
+        return None
+    return _set_one_shot(cue, part, zone, now=now)
+
+
+def _type_of(cue: Cue, part: dict[str, Any]) -> ScheduleType:
+    """What the schedule says it is; inferred from cron or at where it says nothing."""
+    given = part.get("type")
+    if given in LENIENT_TYPES or given == "once":
+        return ScheduleType.ONCE
+    if given == "recurring" or (given is None and part.get("cron")):
+        return ScheduleType.RECURRING
+    if given is not None:
+        raise InvalidSchedule(f"schedule.type “{given[:40]}” is not known: use recurring, once or one-time.")
+    if part.get("at"):
+        return ScheduleType.ONCE
+    if cue.schedule_type:
+        return ScheduleType(cue.schedule_type)
+    raise InvalidSchedule('schedule is required, such as {"type": "recurring", "cron": "*/5 * * * *"}.')
+
+
+def _set_recurring(cue: Cue, part: dict[str, Any], *, now: datetime) -> None:
+    expression = part.get("cron") or cue.cron
+    if not expression:
+        raise InvalidSchedule("schedule.cron is required for recurring, such as */5 * * * * for every 5 minutes.")
+    cue.next_run = schedule.first_due(expression, cue.timezone, now)
+    cue.is_lenient = False
+    cue.schedule_type, cue.cron, cue.at = ScheduleType.RECURRING, expression.strip(), None
+
+
+def _set_one_shot(cue: Cue, part: dict[str, Any], zone: ZoneInfo, *, now: datetime) -> str | None:
+    lenient = cue.is_lenient or part.get("type") in LENIENT_TYPES
+    at, warning = _effective_at(cue, part, zone, lenient=lenient, now=now)
+    cue.schedule_type, cue.cron, cue.at, cue.next_run = ScheduleType.ONCE, "", at, at
+    return warning
+
+
+def _effective_at(
+    cue: Cue, part: dict[str, Any], zone: ZoneInfo, *, lenient: bool, now: datetime
+) -> tuple[datetime, str | None]:
+    """When a one-shot runs, and the warning that its time was moved."""
+    text = part.get("at")
+    if not text and "at" not in part and cue.at is not None and cue.at > now:
+        return cue.at, None  # a patch that leaves the time alone
+    if not text and lenient:
+        return now, None
+    if not text:
+        raise InvalidSchedule("schedule.at is required for once, such as 2031-05-04T09:00:00Z.")
+    at = schedule.parse_at(text, zone)
+    if at > now:
+        return at, None
+    if lenient:
+        return now, f"schedule.at {text} is in the past: the cue runs now."
+    raise InvalidSchedule(
+        f"schedule.at {text} is in the past. Send a future time, or type one-time to run late ones at once."
+    )
+
+
+def set_status_and_schedule(cue: Cue, data: dict[str, Any], *, now: datetime) -> None:
+    """The part of a patch that decides whether and when the cue runs."""
+    new_schedule = bool(data.get("schedule"))
+    status = data.get("status")
+    finished = cue.status in (CueStatus.COMPLETED, CueStatus.FAILED)
+    if finished and status == "active" and not new_schedule:
+        raise InvalidSchedule(f"This cue is {cue.status}. Send a new schedule with the new status.")
+    if finished and status == "paused":
+        raise InvalidSchedule(f"This cue is {cue.status}; there is nothing to pause.")
+    if new_schedule:
+        set_schedule(cue, data["schedule"], now=now)
+    elif status == "active" and cue.status == CueStatus.PAUSED:
+        cue.next_run = lifecycle.next_run_from(cue, now=now)
+        cue.at = cue.at if cue.is_recurring else cue.next_run or cue.at
+    if status is not None:
+        cue.status = CueStatus(status)
+    if cue.status != CueStatus.ACTIVE:
+        cue.next_run = None

@@ -1,0 +1,161 @@
+"""A cue: what an agent's developer wants to happen, where it is delivered, and what to do when it fails."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+
+from cueapi import ids
+from cueapi.models import Account
+from cueapi.vault import SealedJsonField
+
+
+class CueStatus(models.TextChoices):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COMPLETED = "completed"  # a one-shot that is done
+    FAILED = "failed"  # a one-shot that gave up
+
+
+class ScheduleType(models.TextChoices):
+    RECURRING = "recurring"
+    ONCE = "once"
+
+
+class Transport(models.TextChoices):
+    WEBHOOK = "webhook"
+    WORKER = "worker"
+
+
+class VerificationMode(models.TextChoices):
+    NONE = "none"
+    EXTERNAL_ID = "require_external_id"
+    RESULT_URL = "require_result_url"
+    ARTIFACTS = "require_artifacts"
+    MANUAL = "manual"
+
+
+class CatchUp(models.TextChoices):
+    RUN_ONCE = "run_once_if_missed"
+    SKIP = "skip_missed"
+    REPLAY_ALL = "replay_all_missed"
+
+
+OPEN = (CueStatus.ACTIVE, CueStatus.PAUSED)
+"""What counts towards the account's cue limit."""
+
+DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_TIMEOUT_S = 30
+DEFAULT_OUTCOME_DEADLINE_S = 300
+
+
+def default_backoff() -> list[int]:
+    return [1, 5, 15]
+
+
+class CueQuerySet(models.QuerySet["Cue"]):
+    def of(self, account: Account) -> "CueQuerySet":
+        """The only way a request reaches a cue: its own account's."""
+        return self.filter(account=account)
+
+    def open(self) -> "CueQuerySet":
+        return self.filter(status__in=OPEN)
+
+    def due(self, now: Any) -> "CueQuerySet":
+        """Cues whose time has come, and whose periodic task, if any, is switched on."""
+        switched_on = Q(periodic_task=None) | Q(periodic_task__enabled=True)
+        return self.filter(switched_on, status=CueStatus.ACTIVE, next_run__lte=now)
+
+
+class Cue(models.Model):
+    """One declared piece of work. `next_run` decides when it fires; null means that it does not."""
+
+    id = models.CharField(primary_key=True, max_length=16, default=ids.cue_id, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="cues")
+    name = models.CharField(max_length=255)
+    description = models.TextField(null=True, blank=True)
+    status = models.CharField(max_length=10, choices=CueStatus, default=CueStatus.ACTIVE)
+
+    schedule_type = models.CharField(max_length=10, choices=ScheduleType)
+    is_lenient = models.BooleanField(default=False)  # a one-time cue: contract 3.4
+    cron = models.CharField(max_length=100, blank=True)
+    at = models.DateTimeField(null=True, blank=True)
+    timezone = models.CharField(max_length=64, default="UTC")
+    next_run = models.DateTimeField(null=True, blank=True)
+    last_slot = models.DateTimeField(null=True, blank=True)  # the latest due time that was dealt with
+    last_run = models.DateTimeField(null=True, blank=True)
+    catch_up = models.CharField(max_length=20, choices=CatchUp, default=CatchUp.RUN_ONCE)
+    periodic_task = models.OneToOneField(
+        "django_celery_beat.PeriodicTask", null=True, blank=True, editable=False, on_delete=models.PROTECT
+    )
+
+    transport = models.CharField(max_length=10, choices=Transport, default=Transport.WEBHOOK)
+    callback_url = models.TextField(blank=True)
+    callback_method = models.CharField(max_length=6, default="POST")
+    callback_headers: Any = SealedJsonField(default=dict, blank=True)  # often holds the receiver's own token
+    lane = models.CharField(max_length=300, blank=True, editable=False)  # the callback's scheme, host and port
+    payload = models.JSONField(default=dict, blank=True)
+
+    max_attempts = models.PositiveSmallIntegerField(default=DEFAULT_MAX_ATTEMPTS)
+    backoff_minutes = models.JSONField(default=default_backoff)
+    on_failure_email = models.BooleanField(default=True)
+    on_failure_webhook = models.TextField(null=True, blank=True)
+    on_failure_pause = models.BooleanField(default=False)
+
+    # "delivery" and "alerts" are null in answers unless set: two-phase delivery hangs on the difference.
+    delivery_timeout_s = models.PositiveSmallIntegerField(null=True, blank=True)
+    outcome_deadline_s = models.PositiveSmallIntegerField(null=True, blank=True)
+    alert_consecutive_failures = models.PositiveSmallIntegerField(null=True, blank=True)
+    alert_missed_window_multiplier = models.PositiveSmallIntegerField(null=True, blank=True)
+
+    verification_mode = models.CharField(max_length=20, choices=VerificationMode, null=True, blank=True)
+    required_assertions = models.JSONField(null=True, blank=True)
+    on_success_fire = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="fired_by"
+    )
+    require_payload_override = models.BooleanField(default=False)
+    required_payload_keys = models.JSONField(null=True, blank=True)
+
+    run_count = models.PositiveIntegerField(default=0)
+    fired_count = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    account_id: UUID
+    objects: ClassVar[Any] = CueQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "name"], condition=Q(is_lenient=False), name="cue_name_unique"),
+            models.CheckConstraint(
+                condition=Q(status=CueStatus.ACTIVE) | Q(next_run=None), name="cue_only_active_has_next_run"
+            ),
+            models.CheckConstraint(condition=Q(status__in=CueStatus.values), name="cue_status_known"),
+        ]
+        indexes = [
+            models.Index(fields=["next_run"], condition=Q(next_run__isnull=False), name="cue_due"),
+            models.Index(fields=["account", "-created_at", "-id"], name="cue_newest_first"),
+            models.Index(fields=["account", "status"], name="cue_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+    @property
+    def is_recurring(self) -> bool:
+        return self.schedule_type == ScheduleType.RECURRING
+
+    @property
+    def has_fired(self) -> bool:
+        """A one-shot whose own time was dealt with; only a new time makes it run again."""
+        return not self.is_recurring and self.last_slot is not None and self.last_slot == self.at
+
+    @property
+    def is_two_phase(self) -> bool:
+        """A 2xx only acknowledges; the outcome decides (contract 4.2)."""
+        return self.outcome_deadline_s is not None
+
+    @property
+    def verification(self) -> str:
+        return self.verification_mode or VerificationMode.NONE

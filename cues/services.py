@@ -1,0 +1,192 @@
+"""Creating, changing and deleting cues: every rule and default of contract 3, in the order it answers.
+
+Checks that wait for DNS come before the transaction; what must hold under concurrency is checked again inside it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from cueapi import outbound
+from cueapi.conf import conf
+from cueapi.errors import (
+    Conflict,
+    CueLimitExceeded,
+    InvalidCallbackUrl,
+    NotFound,
+    ValidationFailed,
+)
+from cueapi.models import Account
+from cues import beat, definition, lifecycle
+from cues.models import (
+    OPEN,
+    Cue,
+    CueStatus,
+    Transport,
+)
+
+NO_WORKERS = "No active workers: the work waits until one asks for it."
+
+
+@dataclass(frozen=True)
+class Created:
+    cue: Cue
+    warning: str | None
+
+
+class CueNotFound(NotFound):
+    """No cue with that id. List yours with GET /v1/cues."""
+
+    code = "cue_not_found"
+
+
+def find(account: Account, cue_id: str) -> Cue:
+    """The account's cue. Raises CueNotFound, for another account's too."""
+    cue: Cue | None = Cue.objects.of(account).filter(pk=cue_id[:64]).first()
+    if cue is None:
+        raise CueNotFound()
+    return cue
+
+
+def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
+    """Store a new cue; `data` is a valid CueCreate. Raises the first failing check of contract 3.2."""
+    cue = Cue(account=account, transport=data["transport"], created_at=now, updated_at=now)
+    cue.is_lenient = (data.get("schedule") or {}).get("type") in definition.LENIENT_TYPES
+    definition.set_plain_fields(cue, data)
+    _refuse_taken_name(cue)
+    _refuse_over_limit(account)
+    _refuse_unknown_target(cue, data)
+    warnings = [_check_callback(data)]
+    definition.set_callback(cue, data.get("callback") or {})
+    definition.set_payload(cue, data.get("payload"))
+    warnings.append(definition.set_schedule(cue, data.get("schedule") or {}, now=now))
+    _check_on_failure(data)
+    definition.set_on_failure(cue, data.get("on_failure") or {})
+    if cue.transport == Transport.WORKER:
+        warnings.append(NO_WORKERS)
+    with transaction.atomic():
+        _lock(account)
+        _refuse_over_limit(account)
+        _save_new(cue)
+        lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
+    return Created(cue, " ".join(filter(None, warnings)) or None)
+
+
+def update(account: Account, cue_id: str, data: dict[str, Any], *, now: datetime) -> Cue:
+    """Change what `data` (a valid CuePatch) holds, as contract 3.5 says."""
+    cue = find(account, cue_id)
+    if not data:
+        return cue
+    _check_callback(data)
+    _check_on_failure(data)
+    try:
+        with transaction.atomic():
+            cue = _locked(account, cue_id)
+            _apply(cue, data, now=now)
+            beat.sync(cue)
+            cue.save()
+            lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
+    except IntegrityError:
+        raise _duplicate_name(cue) from None
+    return cue
+
+
+def _apply(cue: Cue, data: dict[str, Any], *, now: datetime) -> None:
+    """Put the patch on the locked cue, so that nothing written meanwhile is lost."""
+    was_open = cue.status in OPEN
+    cue.updated_at = now
+    definition.set_plain_fields(cue, data)
+    if "name" in data:
+        _refuse_taken_name(cue)
+    _refuse_unknown_target(cue, data)
+    definition.set_callback(cue, data.get("callback") or {})
+    if data.get("payload") is not None:
+        definition.set_payload(cue, data["payload"])
+    definition.set_status_and_schedule(cue, data, now=now)
+    if data.get("on_failure") is not None:
+        definition.set_on_failure(cue, data["on_failure"])
+    if not was_open and cue.status == CueStatus.ACTIVE:
+        _lock(cue.account)
+        _refuse_over_limit(cue.account)
+
+
+def _locked(account: Account, cue_id: str) -> Cue:
+    locked: Cue | None = Cue.objects.of(account).select_for_update(no_key=True).filter(pk=cue_id).first()
+    if locked is None:
+        raise CueNotFound()
+    return locked
+
+
+def delete(cue: Cue) -> None:
+    """Delete the cue with its executions and its periodic task; what is in flight ends without a record."""
+    with transaction.atomic():
+        cue.delete()
+
+
+# --- Checks -----------------------------------------------------------------------------------------------------
+
+
+def _refuse_taken_name(cue: Cue) -> None:
+    if cue.is_lenient:
+        return
+    twins = Cue.objects.filter(account=cue.account_id, name=cue.name, is_lenient=False).exclude(pk=cue.pk)
+    if twins.exists():
+        raise _duplicate_name(cue)
+
+
+def _duplicate_name(cue: Cue) -> Conflict:
+    return Conflict(
+        f"You have a cue named “{cue.name}”. Choose another name, or change that cue.",
+        code="duplicate_cue_name",
+    )
+
+
+def _refuse_over_limit(account: Account) -> None:
+    if conf().disable_quota_enforcement:
+        return
+    limit = account.active_cue_limit
+    if Cue.objects.of(account).open().count() >= limit:
+        raise CueLimitExceeded(
+            f"Your plan allows {limit} active and paused cues and you have them all. "
+            "Delete one, or ask the operator for a larger plan."
+        )
+
+
+def _refuse_unknown_target(cue: Cue, data: dict[str, Any]) -> None:
+    target = data.get("on_success_fire")
+    if not target:
+        return
+    if target == cue.pk or not Cue.objects.filter(account=cue.account_id, pk=target).exists():
+        raise ValidationFailed.of("body.on_success_fire", "must be the id of another cue of yours")
+
+
+def _lock(account: Account) -> None:
+    """One create or re-activation at a time for an account, so that the limit holds."""
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+
+
+def _check_callback(data: dict[str, Any]) -> str | None:
+    """The warning, if the callback's host does not resolve now. Raises InvalidCallbackUrl. Waits for DNS."""
+    url = (data.get("callback") or {}).get("url")
+    return outbound.check_url(url) if url else None
+
+
+def _check_on_failure(data: dict[str, Any]) -> None:
+    """Raises InvalidCallbackUrl for the failure webhook. Waits for DNS."""
+    url = (data.get("on_failure") or {}).get("webhook")
+    try:
+        if url:
+            outbound.check_url(url)
+    except InvalidCallbackUrl as error:
+        raise InvalidCallbackUrl(f"on_failure.webhook: {error.message}") from error
+
+
+def _save_new(cue: Cue) -> None:
+    try:
+        with transaction.atomic():
+            beat.sync(cue)
+            cue.save(force_insert=True)
+    except IntegrityError:
+        raise _duplicate_name(cue) from None

@@ -1,0 +1,12 @@
+"""Paths under /v1 that this app serves alone."""
+
+from django.urls import path
+
+from cues import views
+
+urlpatterns = [
+    path("auth/me", views.MeView.as_view()),
+    path("cues", views.CueListView.as_view()),
+    path("cues/<str:cue_id>/pause", views.CuePauseView.as_view()),
+    path("cues/<str:cue_id>/resume", views.CueResumeView.as_view()),
+]

@@ -1,0 +1,126 @@
+"""Doors: the cues themselves (contract 3), and the profile, which counts them.
+
+`GET /v1/cues/{id}` and `POST /v1/cues/{id}/fire` need executions, so that app serves them.
+"""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cueapi import clock, usage
+from cueapi.api import ApiView, account_of, key_of
+from cueapi.pagination import page
+from cueapi.serializers import MeAnswer
+from cueapi.views import ProfileView, checked
+from cues import serializers, services
+from cues.models import Cue, CueStatus
+
+DEFAULT_LIMIT = 50
+PAGE_PARAMETERS = [
+    OpenApiParameter("limit", int, description="1 to 100"),
+    OpenApiParameter("offset", int, description="0 or more"),
+]
+
+
+class CueListView(ApiView):
+    @extend_schema(
+        operation_id="create_cue",
+        request=serializers.CueCreate,
+        responses={201: serializers.CueOut},
+        summary="Declare a cue: now, at a time, or on a cron",
+    )
+    def post(self, request: Request) -> Response:
+        data = checked(serializers.CueCreate(data=request.data))
+        created = services.create(account_of(request), data, now=clock.now())
+        return Response(serializers.render(created.cue, created.warning), status=201)
+
+    @extend_schema(
+        operation_id="list_cues",
+        parameters=[OpenApiParameter("status", str), *PAGE_PARAMETERS],
+        responses={200: serializers.CueList},
+        summary="Your cues, newest first",
+    )
+    def get(self, request: Request) -> Response:
+        wanted = page(request, default=DEFAULT_LIMIT)
+        cues = Cue.objects.of(account_of(request)).order_by("-created_at", "-id")
+        if "status" in request.query_params:
+            cues = cues.filter(status=_storable(request.query_params["status"]))
+        return Response(
+            {
+                "cues": [serializers.render(cue) for cue in wanted.of(cues)],
+                "total": cues.count(),
+                "limit": wanted.limit,
+                "offset": wanted.offset,
+            }
+        )
+
+
+class CueView(ApiView):
+    """`PATCH` and `DELETE`; the app that knows executions adds `GET`."""
+
+    @extend_schema(
+        operation_id="update_cue",
+        request=serializers.CuePatch,
+        responses={200: serializers.CueOut},
+        summary="Change a cue; only what is sent changes",
+    )
+    def patch(self, request: Request, cue_id: str) -> Response:
+        account = account_of(request)
+        services.find(account, cue_id)
+        data = checked(serializers.CuePatch(data=request.data))
+        return Response(serializers.render(services.update(account, cue_id, data, now=clock.now())))
+
+    @extend_schema(operation_id="delete_cue", responses={204: None}, summary="Delete a cue and its executions")
+    def delete(self, request: Request, cue_id: str) -> Response:
+        services.delete(services.find(account_of(request), cue_id))
+        return Response(status=204)
+
+
+class CuePauseView(ApiView):
+    @extend_schema(operation_id="pause_cue", request=None, responses={200: serializers.CueOut}, summary="Pause a cue")
+    def post(self, request: Request, cue_id: str) -> Response:
+        return _switch(request, cue_id, "paused")
+
+
+class CueResumeView(ApiView):
+    @extend_schema(
+        operation_id="resume_cue",
+        request=None,
+        responses={200: serializers.CueOut},
+        summary="Resume a paused cue from now on",
+    )
+    def post(self, request: Request, cue_id: str) -> Response:
+        return _switch(request, cue_id, "active")
+
+
+def _switch(request: Request, cue_id: str, status: str) -> Response:
+    cue = services.update(account_of(request), cue_id, {"status": status}, now=clock.now())
+    return Response(serializers.render(cue))
+
+
+class MeView(ProfileView):
+    @extend_schema(operation_id="me", responses={200: MeAnswer}, summary="Your account, its limits and its use")
+    def get(self, request: Request) -> Response:
+        account, now = account_of(request), clock.now()
+        answer: dict[str, Any] = {
+            "id": str(account.pk),
+            "email": account.email,
+            "plan": account.plan,
+            "active_cues": Cue.objects.of(account).filter(status=CueStatus.ACTIVE).count(),
+            "active_cue_limit": account.active_cue_limit,
+            "executions_this_month": usage.this_month(account.pk, now=now),
+            "monthly_execution_limit": account.monthly_execution_limit,
+            "rate_limit_per_minute": account.rate_limit_per_minute,
+            "has_webhook_secret": bool(account.webhook_secret),
+            "api_key_prefix": key_of(request).prefix,
+            "slug": account.slug,
+            "alert_webhook_url": account.alert_webhook_url or None,
+        }
+        return Response(answer)
+
+
+def _storable(text: str) -> str:
+    """Query text that no database refuses; a NUL can match nothing anyway."""
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,194 @@
+"""The one birth: every execution starts here, by its cue's schedule, by hand, or as a replay.
+
+Firing is safe under races: due cues are locked (skipping those another process holds), the cue moves on in the same
+transaction that inserts its execution, and a slot can exist only once.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from cueapi.conf import conf
+from cueapi.errors import BadRequest, Conflict
+from cueapi.signing import canonical_json
+from cues import beat, schedule
+from cues import lifecycle as cue_lifecycle
+from cues.definition import check_payload_size
+from cues.models import Cue, Transport
+from executions import lanes, lifecycle
+from executions.models import Execution
+from executions.states import FINAL, Trigger
+
+IDEMPOTENCY_WINDOW = timedelta(hours=24)
+
+
+class ExecutionInFlight(Conflict):
+    """This execution has not ended. Replay it when it has."""
+
+    code = "execution_in_flight"
+
+
+# --- By the schedule --------------------------------------------------------------------------------------------
+
+
+def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
+    """Fire those of these cues that are due, and hand their executions out. How many executions that made.
+
+    Cues that are not due, not active, held by another process or unknown are left alone.
+    """
+    with transaction.atomic():
+        due = list(
+            Cue.objects.due(now)
+            .select_for_update(skip_locked=True, no_key=True, of=("self",))
+            .filter(pk__in=list(cue_ids))
+            .order_by("pk")
+        )
+        executions = [execution for cue in due for execution in _fire(cue, now=now)]
+        lifecycle.born(executions, reason="its time came")
+        beat.mark_fired(due, now=now)
+        _hand_out(executions, {cue.pk: cue for cue in due}, now=now)
+    return len(executions)
+
+
+def _fire(cue: Cue, *, now: datetime) -> list[Execution]:
+    """Move the cue past its due slots; the executions that they are worth."""
+    assert cue.next_run is not None  # noqa: S101  `due` asks for it
+    plan = schedule.plan(
+        cue.next_run,
+        now,
+        cue.catch_up,
+        conf().missed_grace_seconds,
+        schedule.parse_cron(cue.cron) if cue.is_recurring else None,
+        schedule.zone(cue.timezone) if cue.is_recurring else None,
+    )
+    last_slot = max((cue.next_run, *plan.slots))
+    cue_lifecycle.advance(cue, next_run=plan.next_run, last_slot=last_slot, fired=len(plan.slots), now=now)
+    if not plan.slots and not cue.is_recurring:
+        cue_lifecycle.finish_one_shot(cue.pk, slot=last_slot, success=False, now=now)
+    return [_new(cue, slot, Trigger.SCHEDULED, cue.payload, now=now) for slot in plan.slots]
+
+
+# --- By hand ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ManualFire:
+    """The body of a fire call, checked for shape."""
+
+    payload_override: dict[str, Any] | None = None
+    merge_strategy: str = "merge"
+    send_at: datetime | None = None
+    exit_criteria: list[str] | None = None
+    idempotency_key: str | None = None
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
+    """Fire the cue once, whatever its status; its schedule and status stay as they are.
+
+    Raises BadRequest and InvalidPayload for the payload, Conflict for a reused idempotency key.
+    """
+    payload = _effective_payload(cue, order)
+    due_at = max(order.send_at or now, now)
+    execution = _new(cue, due_at, Trigger.MANUAL_FIRE, payload, now=now)
+    execution.exit_criteria = order.exit_criteria
+    with transaction.atomic():
+        if order.idempotency_key:
+            Cue.objects.select_for_update(no_key=True).get(pk=cue.pk)
+            first = _already_fired(cue, order, now=now)
+            if first is not None:
+                return first
+            execution.idempotency_key = order.idempotency_key
+            execution.idempotency_hash = _hash(order.body)
+        lifecycle.born([execution], reason="fired by hand")
+        if due_at <= now:
+            _hand_out([execution], {cue.pk: cue}, now=now)
+    return execution
+
+
+def _effective_payload(cue: Cue, order: ManualFire) -> dict[str, Any]:
+    if cue.require_payload_override and order.payload_override is None:
+        raise BadRequest("This cue fires only with a payload_override.", code="payload_override_required")
+    payload = order.payload_override or {}
+    if order.merge_strategy == "merge":
+        payload = cue.payload | payload
+    elif order.payload_override is None:
+        payload = cue.payload
+    missing = [key for key in cue.required_payload_keys or [] if key not in payload]
+    if missing:
+        raise BadRequest(
+            f"The payload lacks what this cue requires: {', '.join(missing)}.",
+            code="missing_required_payload_keys",
+        )
+    check_payload_size(payload)
+    return payload
+
+
+def _already_fired(cue: Cue, order: ManualFire, *, now: datetime) -> Execution | None:
+    """The execution that this key made within a day. Raises Conflict when the body was another."""
+    first: Execution | None = (
+        Execution.objects.filter(
+            cue=cue, idempotency_key=order.idempotency_key, created_at__gt=now - IDEMPOTENCY_WINDOW
+        )
+        .newest_first()
+        .first()
+    )
+    if first is not None and first.idempotency_hash != _hash(order.body):
+        raise Conflict(
+            "This idempotency_key was used with another body. Use a new key for a new call.",
+            code="idempotency_key_conflict",
+        )
+    return first
+
+
+def _hash(body: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(body)).hexdigest()
+
+
+# --- Again ------------------------------------------------------------------------------------------------------
+
+
+def replay(original: Execution, *, now: datetime) -> Execution:
+    """A new execution with the original's payload and criteria, due now. Raises ExecutionInFlight."""
+    if original.status not in FINAL:
+        raise ExecutionInFlight()
+    execution = _new(original.cue, now, Trigger.REPLAY, original.payload, now=now)
+    execution.exit_criteria = original.exit_criteria
+    execution.replayed_from = original
+    with transaction.atomic():
+        lifecycle.born([execution], reason="replayed by hand")
+        _hand_out([execution], {original.cue_id: original.cue}, now=now)
+    return execution
+
+
+# --- Shared -----------------------------------------------------------------------------------------------------
+
+
+def _new(cue: Cue, scheduled_for: datetime, trigger: Trigger, payload: dict[str, Any], *, now: datetime) -> Execution:
+    return Execution(
+        account_id=cue.account_id,
+        cue=cue,
+        transport=cue.transport,
+        triggered_by=trigger,
+        scheduled_for=scheduled_for,
+        payload=payload,
+        due_at=scheduled_for,
+        queued_at=now if cue.transport == Transport.WEBHOOK and scheduled_for <= now else None,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _hand_out(executions: Iterable[Execution], cues: dict[str, Cue], *, now: datetime) -> None:
+    lanes.hand_out(
+        (
+            (cues[execution.cue_id].lane, execution.pk)
+            for execution in executions
+            if execution.transport == Transport.WEBHOOK
+        ),
+        now=now,
+    )

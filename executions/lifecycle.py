@@ -1,0 +1,97 @@
+"""The sole writer of an execution's status. Every change is a guarded UPDATE and leaves a `Step` behind.
+
+Callers inside a transaction that holds the rows may move many at once; everybody else moves one and asks whether it
+moved. A late or duplicate actor finds the guard closed and changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce
+
+from executions.models import Execution, Step
+from executions.states import FINAL, Status, may_follow
+
+
+class IllegalStep(Exception):
+    """The life of an execution has no such step: a bug in the caller."""
+
+
+def born(executions: Sequence[Execution], *, reason: str) -> None:
+    """Insert new executions with their first step. One whose slot exists already is left out by the database."""
+    Execution.objects.bulk_create(executions, ignore_conflicts=True)
+    alive = set(Execution.objects.filter(pk__in=[e.pk for e in executions]).values_list("pk", flat=True))
+    Step.objects.bulk_create(
+        Step(execution_id=e.pk, at=e.created_at, after=e.status, reason=reason) for e in executions if e.pk in alive
+    )
+
+
+def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
+    """Lock those of `ids` that are in these states, skipping what another holds. Call inside a transaction.
+
+    SQLite needs no row locks: a transaction there is alone from its first statement on.
+    """
+    return list(
+        Execution.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(pk__in=list(ids), status__in=list(statuses))
+        .select_related("cue", "account")
+        .order_by("pk")
+    )
+
+
+def move(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
+    """Move one execution from the status and attempt it was read with. False when it is no longer there."""
+    before = execution.status
+    _check(before, to)
+    columns = {"status": to, "updated_at": now, **_closing_columns(to, now), **changes}
+    same = Execution.objects.filter(pk=execution.pk, status=before, attempts=execution.attempts)
+    if not same.update(**columns):
+        return False
+    for name, value in columns.items():
+        setattr(execution, name, value)
+    Step.objects.create(execution=execution, at=now, before=before, after=to, reason=reason[:200])
+    return True
+
+
+def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: datetime) -> None:
+    """Take locked executions for one attempt each; `due_at` is when their sender counts as dead."""
+    for execution in locked:
+        _check(execution.status, Status.DELIVERING)
+    Execution.objects.filter(pk__in=[e.pk for e in locked]).update(
+        status=Status.DELIVERING,
+        attempts=F("attempts") + 1,
+        due_at=due_at,
+        last_attempt_at=now,
+        started_at=Coalesce("started_at", Value(now)),
+        updated_at=now,
+    )
+    _log_steps(locked, Status.DELIVERING, reason="attempt started", now=now)
+
+
+def make_ready(locked: Sequence[Execution], *, now: datetime) -> None:
+    """The wait of these locked executions is over."""
+    for execution in locked:
+        _check(execution.status, Status.RETRY_READY)
+    Execution.objects.filter(pk__in=[e.pk for e in locked]).update(status=Status.RETRY_READY, updated_at=now)
+    _log_steps(locked, Status.RETRY_READY, reason="the wait is over", now=now)
+
+
+def mark_queued(ids: Iterable[UUID], at: datetime | None) -> None:
+    """Note when the latest message for these was sent; None when none could be."""
+    Execution.objects.filter(pk__in=list(ids)).update(queued_at=at)
+
+
+def _closing_columns(to: Status, now: datetime) -> dict[str, Any]:
+    return {"due_at": None, "queued_at": None, "closed_at": now} if to in FINAL else {}
+
+
+def _check(before: str, after: Status) -> None:
+    if not may_follow(before, after):
+        raise IllegalStep(f"{before} → {after}")
+
+
+def _log_steps(executions: Sequence[Execution], after: Status, *, reason: str, now: datetime) -> None:
+    Step.objects.bulk_create(Step(execution=e, at=now, before=e.status, after=after, reason=reason) for e in executions)

@@ -1,0 +1,193 @@
+"""What happened: executions, their attempts, each step they took, and the mails and calls a failure causes."""
+
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from cueapi.models import Account
+from cues.models import Cue, Transport
+from executions.states import FINAL, OutcomeState, Status, Trigger
+
+_FINAL = sorted(FINAL)  # in one order, so that migrations do not change with the hash seed
+
+
+class ExecutionQuerySet(models.QuerySet["Execution"]):
+    def of(self, account: Account) -> "ExecutionQuerySet":
+        """The only way a request reaches an execution: its own account's."""
+        return self.filter(account=account)
+
+    def newest_first(self) -> "ExecutionQuerySet":
+        return self.order_by("-created_at", "-id")
+
+    def due(self, *statuses: Status, now: datetime) -> "ExecutionQuerySet":
+        """Those in these states that need attention by now, the longest waiting first."""
+        return self.filter(status__in=statuses, due_at__lte=now).order_by("due_at")
+
+
+class Execution(models.Model):
+    """One run of a cue. `due_at` is when it next needs somebody, in whatever state it is; null when final."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="executions")
+    cue = models.ForeignKey(Cue, on_delete=models.CASCADE, related_name="executions")
+    transport = models.CharField(max_length=10, choices=Transport)
+    triggered_by = models.CharField(max_length=12, choices=Trigger)
+    scheduled_for = models.DateTimeField()
+    payload = models.JSONField(default=dict)  # the effective one, fixed at birth
+    exit_criteria = models.JSONField(null=True, blank=True)
+
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
+    due_at = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)  # when its latest message was sent or will arrive
+    attempts = models.PositiveSmallIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    last_attempt_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    response_body = models.TextField(null=True, blank=True)
+    error_message = models.TextField(null=True, blank=True)
+
+    claimed_by_worker = models.CharField(max_length=255, null=True, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    last_heartbeat_at = models.DateTimeField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+
+    outcome_state = models.CharField(max_length=20, choices=OutcomeState, null=True, blank=True)
+    outcome_success = models.BooleanField(null=True, blank=True)
+    outcome_deadline_at = models.DateTimeField(null=True, blank=True)
+    outcome_recorded_at = models.DateTimeField(null=True, blank=True)
+    outcome_is_provisional = models.BooleanField(default=False)  # taken from a reply; a report replaces it
+    outcome_result = models.TextField(null=True, blank=True)
+    outcome_error = models.TextField(null=True, blank=True)
+    outcome_metadata = models.JSONField(null=True, blank=True)
+    external_id = models.CharField(max_length=500, null=True, blank=True)
+    result_url = models.CharField(max_length=2000, null=True, blank=True)
+    result_ref = models.CharField(max_length=500, null=True, blank=True)
+    result_type = models.CharField(max_length=100, null=True, blank=True)
+    summary = models.CharField(max_length=500, null=True, blank=True)
+    artifacts = models.JSONField(null=True, blank=True)
+    assertions = models.JSONField(null=True, blank=True)
+    validation_state = models.CharField(max_length=10, null=True, blank=True)
+
+    replayed_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replays")
+    chain_parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="chained")
+    chain_depth = models.PositiveSmallIntegerField(default=0)
+    idempotency_key = models.CharField(max_length=256, null=True, blank=True)
+    idempotency_hash = models.CharField(max_length=64, null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    account_id: uuid.UUID
+    cue_id: str
+    objects: ClassVar[Any] = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cue", "scheduled_for"],
+                condition=Q(triggered_by=Trigger.SCHEDULED),
+                name="execution_once_per_slot",
+            ),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="execution_status_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=_FINAL, due_at=None, closed_at__isnull=False)
+                | (~Q(status__in=_FINAL) & Q(due_at__isnull=False, closed_at=None)),
+                name="execution_open_has_due_at",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "due_at"], condition=Q(due_at__isnull=False), name="execution_due"),
+            models.Index(fields=["account", "-created_at", "-id"], name="execution_newest_first"),
+            models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
+            models.Index(fields=["account"], condition=Q(status=Status.DELIVERING), name="execution_in_flight"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def reported(self) -> bool | None:
+        """What an explicit report said; None without one."""
+        return None if self.outcome_is_provisional else self.outcome_success
+
+
+class Attempt(models.Model):
+    """One try to deliver: what was sent to whom, and what came back. Written once, when the try ends."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="attempt_log")
+    number = models.PositiveSmallIntegerField()  # from 1
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField()
+    url = models.TextField()
+    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    error_stage = models.CharField(max_length=12, blank=True)  # empty: success
+    error_message = models.TextField(blank=True)
+    response_body = models.TextField(blank=True)  # the first 2,000 characters
+    response_headers = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "number"], name="attempt_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}: {self.http_status or self.error_stage}"
+
+
+class Step(models.Model):
+    """One change of status and its reason: the execution's history."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="steps")
+    at = models.DateTimeField()
+    before = models.CharField(max_length=16, blank=True)  # empty: its birth
+    after = models.CharField(max_length=16)
+    reason = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return f"{self.before or 'created'} → {self.after}: {self.reason}"
+
+
+class NotificationKind(models.TextChoices):
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+class NotificationState(models.TextChoices):
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"  # over the hourly limit of mails
+
+
+class Notification(models.Model):
+    """A mail or a call that a final failure causes: at most one of each kind for an execution."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="notifications")
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=10, choices=NotificationKind)
+    state = models.CharField(max_length=10, choices=NotificationState, default=NotificationState.WAITING)
+    tries = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "kind"], name="notification_once"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="notification_due"),
+            models.Index(fields=["account", "kind", "sent_at"], name="notification_hourly"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.state}"

@@ -1,0 +1,131 @@
+"""The sweeps: whatever a broker, a worker or beat lost is found in the rows and set going again (contract 6.6).
+
+Each is idempotent, reads one index with a limit, and acts through the same guarded steps as everybody else.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from cueapi.conf import conf
+from cues.models import Cue, Transport
+from executions import closing, delivery, firing, lanes, lifecycle, notifications
+from executions.models import Execution, Notification
+from executions.states import OutcomeState, Status
+
+log = logging.getLogger(__name__)
+
+ROWS_MAX = 500
+OVERDUE_AFTER = timedelta(seconds=10)  # beat fires cues at their instant; later than this, nobody did
+
+
+def sweep(*, now: datetime) -> dict[str, int]:
+    """Run every sweep once; what each found. One that crashes does not keep the others from running."""
+    return {name: _run(name, step, now) for name, step in SWEEPS.items()}
+
+
+def _run(name: str, step: Callable[[datetime], int], now: datetime) -> int:
+    try:
+        found = step(now)
+    except Exception:
+        log.exception("sweep.crashed", extra={"sweep": name})
+        return 0
+    if found:
+        log.info("sweep.found", extra={"sweep": name, "found": found})
+    return found
+
+
+def fire_overdue(now: datetime) -> int:
+    """Cues that came due and that no scheduler announced."""
+    overdue = Cue.objects.due(now - OVERDUE_AFTER).order_by("next_run").values_list("pk", flat=True)
+    cue_ids = list(overdue[:ROWS_MAX])
+    return firing.fire_due(cue_ids, now=now) if cue_ids else 0
+
+
+def queue_due(now: datetime) -> int:
+    """Executions that are due and were not queued, or were queued so long ago that the message is lost."""
+    lost_before = now - timedelta(seconds=conf().requeue_after_seconds)
+    unqueued = Q(queued_at=None) | Q(queued_at__lte=lost_before)
+    waiting = Execution.objects.due(Status.PENDING, Status.RETRYING, Status.RETRY_READY, now=now)
+    ids = _first(waiting.filter(unqueued, transport=Transport.WEBHOOK))
+    with transaction.atomic():
+        held = lifecycle.lock(ids, statuses=(Status.PENDING, Status.RETRYING, Status.RETRY_READY))
+        lifecycle.make_ready([e for e in held if e.status == Status.RETRYING], now=now)
+        lifecycle.mark_queued((e.pk for e in held), now)
+        lanes.hand_out(((e.cue.lane, e.pk) for e in held), now=now)
+    return len(held)
+
+
+def end_interrupted(now: datetime) -> int:
+    """Webhook attempts whose sender died: each counts as a failed attempt."""
+    dead = Execution.objects.due(Status.DELIVERING, now=now).filter(transport=Transport.WEBHOOK)
+    return _each(_first(dead), Status.DELIVERING, now, lambda e: delivery.interrupted(e, now=now))
+
+
+def end_unreported(now: datetime) -> int:
+    """Two-phase executions whose outcome did not come in time."""
+    late = Execution.objects.due(Status.PENDING_OUTCOME, now=now)
+    return _each(_first(late), Status.PENDING_OUTCOME, now, lambda e: _time_out(e, now=now))
+
+
+def _time_out(execution: Execution, *, now: datetime) -> None:
+    closing.close(
+        execution,
+        Status.OUTCOME_TIMEOUT,
+        reason="no outcome before its deadline",
+        now=now,
+        outcome_state=OutcomeState.UNKNOWN,
+        error_message="The receiver acknowledged the work and did not report its outcome in time.",
+    )
+
+
+def miss_unclaimed(now: datetime) -> int:
+    """Work for pulling workers that none came for."""
+    waited = timedelta(seconds=conf().worker_unclaimed_timeout_seconds)
+    unclaimed = Execution.objects.due(Status.PENDING, now=now - waited).filter(transport=Transport.WORKER)
+    return _each(_first(unclaimed), Status.PENDING, now, lambda e: _miss(e, now=now))
+
+
+def _miss(execution: Execution, *, now: datetime) -> None:
+    closing.close(
+        execution,
+        Status.MISSED,
+        reason="no worker claimed it in time",
+        now=now,
+        error_message="No worker claimed this execution in time. Start one, then replay it.",
+    )
+
+
+def notify(now: datetime) -> int:
+    """Mails and failure webhooks whose message was lost, or that are due for another try."""
+    return notifications.send_due(Notification.objects.all(), now=now)
+
+
+SWEEPS: dict[str, Callable[[datetime], int]] = {
+    "fire_overdue": fire_overdue,
+    "queue_due": queue_due,
+    "end_interrupted": end_interrupted,
+    "end_unreported": end_unreported,
+    "miss_unclaimed": miss_unclaimed,
+    "notify": notify,
+}
+
+
+def _first(rows: QuerySet[Execution]) -> list[UUID]:
+    return list(rows.values_list("pk", flat=True)[:ROWS_MAX])
+
+
+def _each(ids: Iterable[UUID], status: Status, now: datetime, act: Callable[[Execution], None]) -> int:
+    """Act on each row in a transaction of its own, if it is still in this state and still due."""
+    acted = 0
+    for pk in ids:
+        with transaction.atomic():
+            for execution in lifecycle.lock([pk], statuses=[status]):
+                if execution.due_at is not None and execution.due_at <= now:
+                    act(execution)
+                    acted += 1
+    return acted

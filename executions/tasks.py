@@ -1,0 +1,29 @@
+"""Doors: the Celery tasks. Each reads the clock, calls one stage, and may run twice without harm."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from cueapi import clock
+from executions import delivery, firing, notifications, recovery
+from executions.models import Notification
+
+
+@shared_task(name="executions.fire_due")
+def fire_due(cue_ids: list[str]) -> None:
+    firing.fire_due(cue_ids, now=clock.now())
+
+
+@shared_task(name="executions.deliver")
+def deliver(lane: str, execution_ids: list[str]) -> None:
+    delivery.deliver(lane, [UUID(text) for text in execution_ids])
+
+
+@shared_task(name="executions.notify")
+def notify(execution_id: str) -> None:
+    notifications.send_due(Notification.objects.filter(execution_id=UUID(execution_id)), now=clock.now())
+
+
+@shared_task(name="executions.sweep")
+def sweep() -> None:
+    recovery.sweep(now=clock.now())

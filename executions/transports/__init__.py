@@ -1,0 +1,1 @@
+"""How the work of an execution reaches whoever does it."""
