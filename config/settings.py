@@ -3,6 +3,7 @@
 from typing import Any
 
 import dj_database_url
+from kombu import Queue
 
 from config import env
 from cueapi.conf import split_list
@@ -140,6 +141,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "CueStatusEnum": ["active", "paused", "completed", "failed"],
+        "CueSwitchEnum": ["active", "paused"],
+        "ExecutionStatusEnum": "executions.states.Status.values",
+        "ServiceStatusEnum": ["healthy", "degraded", "down"],
+        "HealthStatusEnum": ["healthy", "degraded"],
+    },
 }
 
 UNFOLD = {
@@ -175,9 +183,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
     "health_check_interval": 10,
     "retry_on_timeout": True,
+    "max_retries": 0,  # to connect in order to publish: kombu would keep a request waiting for 6 s
 }
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = [Queue(name) for name in ("fire", "deliver", "slow", "retries", "default")]
 CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_WORKER_POOL = "threads"  # deliveries wait for receivers; processes would only wait in more memory
+CELERY_WORKER_CONCURRENCY = CUEAPI.worker_threads
 CELERY_TASK_PUBLISH_RETRY = False  # a web request must not wait for a broker that is down; the sweep catches up
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "cues.beat.CueScheduler"

@@ -18,9 +18,7 @@ LAST_USED_STEP = timedelta(minutes=1)  # last_used_at is not written more often
 
 def register(email: str, *, now: datetime, created_by: str = "register") -> tuple[Account, str]:
     """A new account and its first key in plain text. Raises Conflict when the address is taken."""
-    account = Account(
-        email=email, slug=_free_slug(email), webhook_secret=ids.webhook_secret(), **limits_of_new_account()
-    )
+    account = Account(email=email, slug=_free_slug(email), **limits_of_new_account())
     account.set_unusable_password()
     try:
         with transaction.atomic():

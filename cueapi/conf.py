@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: float = Field(30, gt=0)  # connect to last byte
     webhook_flatten_payload: bool = True
     max_concurrent_deliveries_per_user: int = Field(50, ge=1)
+    worker_threads: int = Field(16, ge=1)  # tasks at a time in one worker process
     lane_concurrency: int = Field(10, ge=1)  # requests in flight to one destination from one batch
     allow_http_callbacks: bool = False
     callback_allow_hosts: str = ""  # comma list of host names

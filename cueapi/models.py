@@ -9,6 +9,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
 
+from cueapi import ids
 from cueapi.vault import SealedTextField
 
 
@@ -37,7 +38,7 @@ class Account(AbstractBaseUser, PermissionsMixin):
     monthly_execution_limit = models.PositiveIntegerField(default=1_000_000_000)
     rate_limit_per_minute = models.PositiveIntegerField(default=6_000)
 
-    webhook_secret = SealedTextField(editable=False)
+    webhook_secret = SealedTextField(default=ids.webhook_secret, editable=False)
     alert_webhook_url = models.TextField(blank=True)
     alert_webhook_secret = SealedTextField(blank=True, editable=False)
 

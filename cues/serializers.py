@@ -175,7 +175,8 @@ def fold_flat_form(data: dict[str, Any]) -> dict[str, Any]:
 class CuePatch(CueFields):
     """The body of `PATCH /v1/cues/{id}`: what is there changes, and nothing unknown may be there."""
 
-    status = fields.Choice(["active", "paused"])
+    name = fields.Text(max_length=255, allow_null=True)
+    status = fields.Choice(["active", "paused"], allow_null=True)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         unknown = sorted(set(data) - set(self.fields))

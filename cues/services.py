@@ -27,6 +27,7 @@ from cues.models import (
     Transport,
 )
 
+DELETE_TRIES = 5
 NO_WORKERS = "No active workers: the work waits until one asks for it."
 
 
@@ -44,7 +45,7 @@ class CueNotFound(NotFound):
 
 def find(account: Account, cue_id: str) -> Cue:
     """The account's cue. Raises CueNotFound, for another account's too."""
-    cue: Cue | None = Cue.objects.of(account).filter(pk=cue_id[:64]).first()
+    cue: Cue | None = Cue.objects.of(account).filter(pk=cue_id[:64].replace("\x00", "\ufffd")).first()
     if cue is None:
         raise CueNotFound()
     return cue
@@ -55,9 +56,9 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
     cue = Cue(account=account, transport=data["transport"], created_at=now, updated_at=now)
     cue.is_lenient = (data.get("schedule") or {}).get("type") in definition.LENIENT_TYPES
     definition.set_plain_fields(cue, data)
+    _refuse_unknown_target(cue, data)
     _refuse_taken_name(cue)
     _refuse_over_limit(account)
-    _refuse_unknown_target(cue, data)
     warnings = [_check_callback(data)]
     definition.set_callback(cue, data.get("callback") or {})
     definition.set_payload(cue, data.get("payload"))
@@ -68,6 +69,7 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
         warnings.append(NO_WORKERS)
     with transaction.atomic():
         _lock(account)
+        _refuse_taken_name(cue)
         _refuse_over_limit(account)
         _save_new(cue)
         lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
@@ -121,8 +123,17 @@ def _locked(account: Account, cue_id: str) -> Cue:
 
 def delete(cue: Cue) -> None:
     """Delete the cue with its executions and its periodic task; what is in flight ends without a record."""
+    for _ in range(DELETE_TRIES - 1):
+        try:
+            return _delete(cue)
+        except IntegrityError:
+            continue  # it fired, or an attempt was recorded, between finding its rows and deleting them
+    return _delete(cue)
+
+
+def _delete(cue: Cue) -> None:
     with transaction.atomic():
-        cue.delete()
+        Cue.objects.filter(pk=cue.pk).delete()
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------
