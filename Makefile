@@ -9,8 +9,8 @@ CUEAPI_TESTED ?=# not empty: `make check` leaves the tests out, because they ran
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3.14
 IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 
-# The checks import the settings, which want a key; nothing is kept with this one.
-CHECK_ENV := SECRET_KEY=only-for-checks VAR_DIR=.venv/checks
+# The checks import the settings, which want a key and a database; they keep nothing.
+CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
 .PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean
 
@@ -18,7 +18,7 @@ help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 up: .venv/.installed ## Run everything in this terminal; PORT=8001 moves it
-	@$(BIN)/python -m cueapi.bootstrap && exec $(BIN)/python manage.py up
+	@exec $(BIN)/python manage.py up
 
 demo: .venv/.installed ## Fill a running installation with cues to look at
 	@$(BIN)/python manage.py demo

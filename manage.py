@@ -6,6 +6,10 @@ import sys
 
 from django.core.management import execute_from_command_line
 
+from cueapi import bootstrap
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["up"]:
+        bootstrap.main()  # settings refuse to load without the secrets that this makes
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     execute_from_command_line(sys.argv)

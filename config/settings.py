@@ -123,6 +123,7 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cueapi.parsers.AlwaysJson",
     "DEFAULT_SCHEMA_CLASS": "cueapi.openapi.ApiSchema",
     "EXCEPTION_HANDLER": "cueapi.problems.exception_handler",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is for CORS; the API is described by its OpenAPI document
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
     "NON_FIELD_ERRORS_KEY": "",

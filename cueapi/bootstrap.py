@@ -1,4 +1,4 @@
-"""Makes var/ and the secrets in it, once. `python -m cueapi.bootstrap` runs before the first `manage.py up`.
+"""Makes var/ and the secrets in it, once. `manage.py up` calls it before anything else.
 
 Settings refuse to load without SECRET_KEY, so this module knows nothing of Django.
 """
@@ -53,7 +53,3 @@ def main() -> None:
         make_secrets(folder)
     except OSError as error:
         raise SystemExit(f"Cannot write in {folder} ({error.strerror}). Make it writable, or set VAR_DIR.") from None
-
-
-if __name__ == "__main__":
-    main()

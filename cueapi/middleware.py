@@ -56,7 +56,8 @@ class BodyLimitMiddleware:
         """Read a chunked body, which Django would take for an empty one. False when it is too large."""
         if declared or "chunked" not in request.headers.get("Transfer-Encoding", "").lower():
             return True
-        body = request.META["wsgi.input"].read(BODY_MAX_BYTES + 1)
+        source = request.META.get("wsgi.input") or request._stream
+        body = source.read(BODY_MAX_BYTES + 1)
         request._stream = io.BytesIO(body)
         request.META["CONTENT_LENGTH"] = str(len(body))
         return len(body) <= BODY_MAX_BYTES

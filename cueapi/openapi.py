@@ -28,5 +28,5 @@ class ApiSchema(AutoSchema):
         }
 
     def get_tags(self) -> list[str]:
-        parts = [part for part in self.path.split("/") if part and part != "v1"]
-        return [parts[0] if parts else "service"]
+        first = self.path.removeprefix("/v1").strip("/").partition("/")[0]
+        return [{"auth": "account", "cues": "cues", "executions": "executions"}.get(first, "service")]
