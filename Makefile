@@ -20,7 +20,7 @@ help: ## List what can be done
 up: .venv/.installed ## Run everything in this terminal; PORT=8001 moves it
 	@exec $(BIN)/python manage.py up
 
-demo: .venv/.installed ## Fill a running installation with cues to look at
+demo: .venv/.installed ## Watch cues run, retry, escalate and recur on a running installation
 	@$(BIN)/python manage.py demo
 
 test: test-sqlite test-postgres ## Run the tests on SQLite, then those about the database on PostgreSQL

@@ -9,7 +9,7 @@ from django.core.management import execute_from_command_line
 from cueapi import bootstrap
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["up"]:
+    if sys.argv[1:2] in (["up"], ["demo"]):
         bootstrap.main()  # settings refuse to load without the secrets that this makes
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     execute_from_command_line(sys.argv)
