@@ -1,6 +1,9 @@
 """The one place that reads the clock. Everything below the doors takes `now` as an argument."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+SKEW = timedelta(seconds=0.5)
+"""How far the clocks of two machines may differ: what a message calls due may be due here in a moment only."""
 
 
 def now() -> datetime:

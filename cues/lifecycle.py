@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Greatest
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, Greatest
 
 from cueapi import clock
 from cueapi.errors import InvalidSchedule
@@ -87,9 +87,7 @@ def count_runs(runs: Mapping[str, int]) -> None:
 
 def mark_ended(cue_id: str, *, now: datetime) -> None:
     """`last_run` is the end of the latest execution that reached a final state; it never goes back."""
-    never = Cue.objects.filter(pk=cue_id, last_run=None).update(last_run=now)
-    if not never:
-        Cue.objects.filter(pk=cue_id).update(last_run=Greatest(F("last_run"), now))
+    Cue.objects.filter(pk=cue_id).update(last_run=Greatest(Coalesce("last_run", Value(now)), Value(now)))
 
 
 def announce_if_due(cue_id: str, next_run: datetime | None, *, now: datetime) -> None:

@@ -24,7 +24,7 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, **cha
         if not lifecycle.move(execution, to, reason=reason, now=now, **changes):
             return False
         cue_lifecycle.mark_ended(execution.cue_id, now=now)
-        if execution.triggered_by == Trigger.SCHEDULED:
+        if execution.triggered_by == Trigger.SCHEDULED and not execution.cue.is_recurring:
             cue_lifecycle.finish_one_shot(
                 execution.cue_id, slot=execution.scheduled_for, success=to == Status.SUCCESS, now=now
             )

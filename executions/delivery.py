@@ -8,7 +8,7 @@ rest of its batch after BATCH_TIME_S instead of holding the worker.
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import cache
@@ -49,20 +49,26 @@ def deliver(lane: str, execution_ids: Sequence[UUID], *, tick: Tick = clock.now)
     stop_at = time.monotonic() + BATCH_TIME_S
     while waiting or flying:
         if waiting and time.monotonic() > stop_at:
-            lanes.hand_out(((lane, pk) for pk in waiting), queue=lanes.SLOW, now=tick())
+            _give_back(lane, waiting, now=tick())
             waiting.clear()
         free = conf().lane_concurrency - len(flying)
         wave = [waiting.popleft() for _ in range(min(free, len(waiting)))]
         flying |= {_senders().submit(_send, delivery, tick) for delivery in _claim(lane, wave, now=tick())}
-        done = _finished(flying)
+        done = _finished(flying, wait_s=stop_at - time.monotonic() if waiting else None)
         flying -= done
         record([future.result() for future in done], now=tick())
 
 
-def _finished(flying: set[Future[Result]]) -> set[Future[Result]]:
-    """The requests that have ended: at least one, and those that end within GATHER_S of it."""
-    wait(flying, return_when=FIRST_COMPLETED)
+def _finished(flying: set[Future[Result]], *, wait_s: float | None) -> set[Future[Result]]:
+    """The requests that have ended: one within `wait_s`, if any, and those that end within GATHER_S of it."""
+    wait(flying, timeout=None if wait_s is None else max(0.0, wait_s), return_when=FIRST_COMPLETED)
     return set(wait(flying, timeout=GATHER_S).done)
+
+
+def _give_back(lane: str, ids: Collection[UUID], *, now: datetime, countdown_s: float = 0) -> None:
+    """Queue again what this batch does not send. Marked as queued, or the sweep would send a second message."""
+    lifecycle.mark_queued(ids, now)
+    lanes.hand_out(((lane, pk) for pk in ids), queue=lanes.SLOW, countdown_s=countdown_s, now=now)
 
 
 def _send(delivery: Delivery, tick: Tick) -> Result:
@@ -95,10 +101,11 @@ def _claim(lane: str, ids: Sequence[UUID], *, now: datetime) -> list[Delivery]:
     if not ids:
         return []
     with transaction.atomic():
-        due = [e for e in lifecycle.lock(ids, statuses=WAITING) if e.due_at and e.due_at <= now]
+        due = [e for e in lifecycle.lock(ids, statuses=WAITING) if e.due_at and e.due_at <= now + clock.SKEW]
         taken = lanes.within_account_cap(due)
         over_cap = {e.pk for e in due} - {e.pk for e in taken}
-        lanes.hand_out(((lane, pk) for pk in over_cap), queue=lanes.SLOW, countdown_s=CAP_WAIT_S, now=now)
+        if over_cap:
+            _give_back(lane, over_cap, countdown_s=CAP_WAIT_S, now=now)
         if not taken:
             return []
         lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
@@ -191,6 +198,8 @@ def _settle(execution: Execution, result: Result, *, now: datetime) -> None:
     changes["error_message"] = result.error_message or None
     if result.succeeded:
         changes["delivered_at"] = now
+    if result.succeeded and decision.status == Status.FAILED:
+        changes["error_message"] = execution.outcome_error
     if decision.status in FINAL:
         closing.close(execution, decision.status, reason=decision.reason, now=now, **changes)
         return

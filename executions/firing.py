@@ -5,6 +5,7 @@ transaction that inserts its execution, and a slot can exist only once.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,18 +13,24 @@ from typing import Any
 
 from django.db import transaction
 
+from cueapi import clock
 from cueapi.conf import conf
-from cueapi.errors import BadRequest, Conflict
+from cueapi.errors import BadRequest, Conflict, InvalidSchedule, InvalidTimezone
+from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
 from cues import beat, schedule
 from cues import lifecycle as cue_lifecycle
 from cues.definition import check_payload_size
 from cues.models import Cue, Transport
+from cues.services import CueNotFound
 from executions import lanes, lifecycle
 from executions.models import Execution
 from executions.states import FINAL, Trigger
 
+log = logging.getLogger(__name__)
+
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
+HELD_WAIT_S = 0.5
 
 
 class ExecutionInFlight(Conflict):
@@ -38,38 +45,51 @@ class ExecutionInFlight(Conflict):
 def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
     """Fire those of these cues that are due, and hand their executions out. How many executions that made.
 
-    Cues that are not due, not active, held by another process or unknown are left alone.
+    Cues that are not due, not active or unknown are left alone; those that another process holds come back.
     """
+    cue_ids = list(cue_ids)
     with transaction.atomic():
         due = list(
-            Cue.objects.due(now)
+            Cue.objects.due(now + clock.SKEW)
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
-            .filter(pk__in=list(cue_ids))
+            .filter(pk__in=cue_ids)
             .order_by("pk")
         )
         executions = [execution for cue in due for execution in _fire(cue, now=now)]
         lifecycle.born(executions, reason="its time came")
         beat.mark_fired(due, now=now)
         _hand_out(executions, {cue.pk: cue for cue in due}, now=now)
+    _come_back_for(set(cue_ids) - {cue.pk for cue in due}, now=now)
     return len(executions)
+
+
+def _come_back_for(skipped: set[str], *, now: datetime) -> None:
+    """Whoever records a delivery or saves a patch holds the cue for a moment: its slot must not wait for a sweep."""
+    held = list(Cue.objects.due(now).filter(pk__in=skipped).values_list("pk", flat=True)) if skipped else []
+    if held:
+        enqueue(beat.FIRE_TASK, queue=beat.FIRE_QUEUE, countdown_s=HELD_WAIT_S, cue_ids=held)
 
 
 def _fire(cue: Cue, *, now: datetime) -> list[Execution]:
     """Move the cue past its due slots; the executions that they are worth."""
     assert cue.next_run is not None  # noqa: S101  `due` asks for it
-    plan = schedule.plan(
-        cue.next_run,
-        now,
-        cue.catch_up,
-        conf().missed_grace_seconds,
-        schedule.parse_cron(cue.cron) if cue.is_recurring else None,
-        schedule.zone(cue.timezone) if cue.is_recurring else None,
-    )
+    now = max(now, cue.next_run)
+    try:
+        plan = _plan(cue, cue.next_run, now=now)
+    except (InvalidSchedule, InvalidTimezone):
+        log.exception("cue.unreadable", extra={"cue": cue.pk})  # and the others of the message go on
+        return []
     last_slot = max((cue.next_run, *plan.slots))
     cue_lifecycle.advance(cue, next_run=plan.next_run, last_slot=last_slot, fired=len(plan.slots), now=now)
     if not plan.slots and not cue.is_recurring:
         cue_lifecycle.finish_one_shot(cue.pk, slot=last_slot, success=False, now=now)
     return [_new(cue, slot, Trigger.SCHEDULED, cue.payload, now=now) for slot in plan.slots]
+
+
+def _plan(cue: Cue, due_at: datetime, *, now: datetime) -> schedule.Plan:
+    cron = schedule.parse_cron(cue.cron) if cue.is_recurring else None
+    zone = schedule.zone(cue.timezone) if cue.is_recurring else None
+    return schedule.plan(due_at, now, cue.catch_up, conf().missed_grace_seconds, cron, zone)
 
 
 # --- By hand ----------------------------------------------------------------------------------------------------
@@ -97,8 +117,8 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
     execution = _new(cue, due_at, Trigger.MANUAL_FIRE, payload, now=now)
     execution.exit_criteria = order.exit_criteria
     with transaction.atomic():
+        _hold(cue)
         if order.idempotency_key:
-            Cue.objects.select_for_update(no_key=True).get(pk=cue.pk)
             first = _already_fired(cue, order, now=now)
             if first is not None:
                 return first
@@ -108,6 +128,12 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
         if due_at <= now:
             _hand_out([execution], {cue.pk: cue}, now=now)
     return execution
+
+
+def _hold(cue: Cue) -> None:
+    """Keep the cue until the transaction ends. Raises CueNotFound when it was deleted meanwhile."""
+    if Cue.objects.select_for_update(no_key=True).filter(pk=cue.pk).first() is None:
+        raise CueNotFound()
 
 
 def _effective_payload(cue: Cue, order: ManualFire) -> dict[str, Any]:
@@ -160,6 +186,7 @@ def replay(original: Execution, *, now: datetime) -> Execution:
     execution.exit_criteria = original.exit_criteria
     execution.replayed_from = original
     with transaction.atomic():
+        _hold(original.cue)
         lifecycle.born([execution], reason="replayed by hand")
         _hand_out([execution], {original.cue_id: original.cue}, now=now)
     return execution

@@ -32,15 +32,19 @@ class Rejected(Exception):
     """The receiver of a failure webhook did not take it."""
 
 
-def send_due(notifications: QuerySet[Notification], *, now: datetime, most: int = 100) -> int:
+def send_due(notifications: QuerySet[Notification], *, now: datetime) -> int:
     """Send those that are due by `now`; the number tried."""
-    due = notifications.filter(due_at__lte=now).select_related("execution__cue", "account").order_by("due_at")
-    return sum(_send(notification, now=now) for notification in due[:most])
+    due = (
+        notifications.filter(due_at__lte=now).select_related("execution__cue", "execution__account").order_by("due_at")
+    )
+    return sum(_send(notification, now=now) for notification in due)
 
 
 def _send(notification: Notification, *, now: datetime) -> bool:
     if not _claim(notification, now=now):
         return False
+    if notification.tries > TRIES_MAX:
+        return _settle(notification, state=NotificationState.FAILED, error="its sender stopped each time")
     if notification.kind == NotificationKind.EMAIL and _mails_last_hour(notification, now) >= MAILS_PER_HOUR:
         return _settle(notification, state=NotificationState.SUPPRESSED, error="over the hourly limit of mails")
     send = send_failure_mail if notification.kind == NotificationKind.EMAIL else call_failure_webhook

@@ -82,7 +82,7 @@ def add_evidence(account: Account, execution_id: UUID, data: dict[str, Any], *, 
             if data.get(name):
                 column = "outcome_metadata" if name == "metadata" else name
                 setattr(execution, column, _kept(name, data[name]))
-        if execution.outcome_state in (OutcomeState.VERIFICATION_FAILED, OutcomeState.VERIFIED_SUCCESS):
+        if execution.outcome_state == OutcomeState.VERIFICATION_FAILED and _is_judged_by_evidence(execution):
             _judge(execution)
         _save(execution, now=now)
     return execution
@@ -167,6 +167,7 @@ def _judge(execution: Execution) -> None:
     """Set `outcome_state` and `validation_state` by the cue's verification mode."""
     if not execution.outcome_success:
         execution.outcome_state = OutcomeState.REPORTED_FAILURE
+        execution.validation_state = None
         return
     mode = execution.cue.verification
     proof = PROOF.get(VerificationMode(mode))
@@ -180,11 +181,21 @@ def _judge(execution: Execution) -> None:
     execution.validation_state = "invalid" if lacking else "valid"
 
 
+def _is_judged_by_evidence(execution: Execution) -> bool:
+    """Whether evidence can mend the verdict; a person's rejection under any other mode stands."""
+    proof = PROOF.get(VerificationMode(execution.cue.verification))
+    return bool(execution.outcome_success and (proof or _required_assertions(execution)))
+
+
 def _missing_assertions(execution: Execution) -> set[str]:
+    return _required_assertions(execution) - set(execution.assertions or {})
+
+
+def _required_assertions(execution: Execution) -> set[str]:
     required = execution.exit_criteria
     if required is None:
         required = execution.cue.required_assertions
-    return set(required or ()) - set(execution.assertions or {})
+    return set(required or ())
 
 
 def _finish(execution: Execution, *, now: datetime) -> None:

@@ -12,14 +12,16 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from cueapi.conf import conf
+from cueapi.queue import enqueue
 from cues.models import Cue, Transport
-from executions import closing, delivery, firing, lanes, lifecycle, notifications
+from executions import closing, delivery, firing, lanes, lifecycle
 from executions.models import Execution, Notification
 from executions.states import OutcomeState, Status
 
 log = logging.getLogger(__name__)
 
 ROWS_MAX = 500
+NOTIFICATIONS_MAX = 20
 OVERDUE_AFTER = timedelta(seconds=10)  # beat fires cues at their instant; later than this, nobody did
 
 
@@ -53,7 +55,8 @@ def queue_due(now: datetime) -> int:
     waiting = Execution.objects.due(Status.PENDING, Status.RETRYING, Status.RETRY_READY, now=now)
     ids = _first(waiting.filter(unqueued, transport=Transport.WEBHOOK))
     with transaction.atomic():
-        held = lifecycle.lock(ids, statuses=(Status.PENDING, Status.RETRYING, Status.RETRY_READY))
+        locked = lifecycle.lock(ids, statuses=(Status.PENDING, Status.RETRYING, Status.RETRY_READY))
+        held = [e for e in locked if e.due_at and e.due_at <= now]
         lifecycle.make_ready([e for e in held if e.status == Status.RETRYING], now=now)
         lifecycle.mark_queued((e.pk for e in held), now)
         lanes.hand_out(((e.cue.lane, e.pk) for e in held), now=now)
@@ -85,9 +88,9 @@ def _time_out(execution: Execution, *, now: datetime) -> None:
 
 def miss_unclaimed(now: datetime) -> int:
     """Work for pulling workers that none came for."""
-    waited = timedelta(seconds=conf().worker_unclaimed_timeout_seconds)
-    unclaimed = Execution.objects.due(Status.PENDING, now=now - waited).filter(transport=Transport.WORKER)
-    return _each(_first(unclaimed), Status.PENDING, now, lambda e: _miss(e, now=now))
+    due_by = now - timedelta(seconds=conf().worker_unclaimed_timeout_seconds)
+    unclaimed = Execution.objects.due(Status.PENDING, now=due_by).filter(transport=Transport.WORKER)
+    return _each(_first(unclaimed), Status.PENDING, due_by, lambda e: _miss(e, now=now))
 
 
 def _miss(execution: Execution, *, now: datetime) -> None:
@@ -101,8 +104,15 @@ def _miss(execution: Execution, *, now: datetime) -> None:
 
 
 def notify(now: datetime) -> int:
-    """Mails and failure webhooks whose message was lost, or that are due for another try."""
-    return notifications.send_due(Notification.objects.all(), now=now)
+    """Mails and failure webhooks whose message was lost, or that are due for another try.
+
+    Only a few at a time, and each in a task of its own: a receiver that hangs must not hold up the sweeps.
+    """
+    due = Notification.objects.filter(due_at__lte=now).order_by("due_at").values_list("execution_id", flat=True)
+    execution_ids = set(due[:NOTIFICATIONS_MAX])
+    for execution_id in execution_ids:
+        enqueue(closing.NOTIFY_TASK, queue="default", execution_id=str(execution_id))
+    return len(execution_ids)
 
 
 SWEEPS: dict[str, Callable[[datetime], int]] = {
@@ -119,13 +129,13 @@ def _first(rows: QuerySet[Execution]) -> list[UUID]:
     return list(rows.values_list("pk", flat=True)[:ROWS_MAX])
 
 
-def _each(ids: Iterable[UUID], status: Status, now: datetime, act: Callable[[Execution], None]) -> int:
-    """Act on each row in a transaction of its own, if it is still in this state and still due."""
+def _each(ids: Iterable[UUID], status: Status, due_by: datetime, act: Callable[[Execution], None]) -> int:
+    """Act on each row in a transaction of its own, if it is still in this state and still due by then."""
     acted = 0
     for pk in ids:
         with transaction.atomic():
             for execution in lifecycle.lock([pk], statuses=[status]):
-                if execution.due_at is not None and execution.due_at <= now:
+                if execution.due_at is not None and execution.due_at <= due_by:
                     act(execution)
                     acted += 1
     return acted

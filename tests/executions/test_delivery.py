@@ -1,0 +1,227 @@
+"""One batch of one lane: claimed by one sender, sent over real HTTP, recorded once (contract 6.4 to 6.6)."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from cueapi import accounts, usage
+from cueapi.models import Account
+from cueapi.signing import signature
+from cues.models import Cue
+from executions import delivery, lanes, outcomes, recovery
+from executions.models import Attempt, Execution
+from executions.states import Status
+from executions.transports.webhook import Result
+from tests.support import make
+from tests.support.deadline import eventually
+from tests.support.make import NOW
+from tests.support.receiver import Answer, Receiver
+from tests.support.together import at_once
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+MINUTE = timedelta(minutes=1)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+QUERIES_OF_A_BATCH = 520  # about 14 to claim 50, 6 to end each, and 4 for each group of ends recorded together
+
+
+@pytest.fixture
+def cue(receiver: Receiver) -> Cue:
+    return make.cue(make.account(), callback_url=receiver.url, next_run=None, backoff_minutes=[1, 5])
+
+
+def deliver(execution: Execution, now=NOW) -> Execution:
+    delivery.deliver(execution.cue.lane, [execution.pk], tick=lambda: now)
+    return Execution.objects.get(pk=execution.pk)
+
+
+def log(execution: Execution) -> list[tuple]:
+    return list(execution.attempt_log.order_by("number").values_list("number", "http_status", "error_stage"))
+
+
+def test_a_2xx_is_a_success_with_everything_written_down(cue: Cue, receiver: Receiver) -> None:
+    receiver.default = Answer(204, headers={"Via": "hook/1"})
+    execution = deliver(make.execution(cue))
+    assert (execution.status, execution.http_status, execution.attempts) == ("success", 204, 1)
+    assert execution.started_at == execution.delivered_at == execution.last_attempt_at == execution.closed_at == NOW
+    attempt = execution.attempt_log.get()
+    assert (attempt.number, attempt.url, attempt.response_headers["via"]) == (1, receiver.url, "hook/1")
+    cue.refresh_from_db()
+    assert (cue.run_count, cue.last_run) == (1, NOW)
+    assert usage.this_month(cue.account_id, now=NOW) == 1
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 410, 500, 503])
+def test_anything_else_is_retried_after_the_cues_own_wait(cue: Cue, receiver: Receiver, status: int) -> None:
+    receiver.default = Answer(status, "sorry")
+    execution = deliver(make.execution(cue))
+    assert (execution.status, execution.due_at, execution.http_status) == ("retrying", NOW + MINUTE, status)
+    assert (execution.response_body, execution.delivered_at) == ("sorry", None)
+    assert log(execution) == [(1, status, "status")]
+
+
+def test_attempts_are_numbered_and_end_at_the_cues_maximum(cue: Cue, receiver: Receiver) -> None:
+    receiver.default = Answer(500)
+    execution, now = make.execution(cue), NOW
+    for _ in range(5):
+        now += 10 * MINUTE
+        execution = deliver(execution, now)
+    assert (execution.status, execution.attempts) == ("failed", 3)
+    assert [webhook.json["attempt"] for webhook in receiver.received] == [1, 2, 3]
+    assert [webhook.headers["X-CueAPI-Attempt"] for webhook in receiver.received] == ["1", "2", "3"]
+    assert log(execution) == [(1, 500, "status"), (2, 500, "status"), (3, 500, "status")]
+
+
+def test_nothing_listens_and_the_attempt_says_so() -> None:
+    execution = deliver(make.execution(make.cue(make.account())))
+    assert (execution.status, log(execution)) == ("retrying", [(1, None, "connect")])
+    assert execution.error_message
+
+
+def test_a_retry_is_not_sent_before_its_time(cue: Cue, receiver: Receiver) -> None:
+    execution = make.execution(cue, status=Status.RETRYING, attempts=1, due_at=NOW + MINUTE)
+    assert deliver(execution).status == "retrying"
+    assert receiver.received == []
+    assert deliver(execution, NOW + MINUTE).attempts == 2
+
+
+def test_retry_after_lengthens_the_wait(cue: Cue, receiver: Receiver) -> None:
+    receiver.default = Answer(429, headers={"Retry-After": "600"})
+    assert deliver(make.execution(cue)).due_at == NOW + 10 * MINUTE
+
+
+@pytest.mark.parametrize("status", ["delivering", "pending_outcome", "success", "failed", "missed", "outcome_timeout"])
+def test_what_somebody_has_or_had_is_not_sent(cue: Cue, receiver: Receiver, status: str) -> None:
+    deliver(make.execution(cue, status=status))
+    assert receiver.received == []
+
+
+def test_an_edited_url_and_secret_take_effect_on_the_next_attempt(cue: Cue, receiver: Receiver) -> None:
+    receiver.will_answer(Answer(500))
+    execution = deliver(make.execution(cue, payload={"a": 1}))
+    Cue.objects.update(callback_url=receiver.url_for("/new"), payload={"a": 2})
+    secret = accounts.regenerate_webhook_secret(Account.objects.get(), now=NOW)
+    deliver(execution, NOW + MINUTE)
+    first, second = receiver.received
+    assert (first.path, second.path) == ("/hook", "/new")
+    assert second.json["payload"] == {"a": 1}  # fixed at birth
+    assert second.headers["X-CueAPI-Signature"] == signature(secret, second.headers["X-CueAPI-Timestamp"], second.body)
+
+
+def test_a_bug_in_the_sender_is_a_failed_attempt(cue: Cue) -> None:
+    Cue.objects.filter(pk=cue.pk).update(callback_headers={"X-Odd": 5})  # no door lets a number through
+    execution = deliver(make.execution(cue))
+    assert (execution.status, log(execution)) == ("retrying", [(1, None, "internal")])
+
+
+def test_a_cue_deleted_while_in_flight_leaves_no_trace(cue: Cue, receiver: Receiver) -> None:
+    def delete_then_answer(_: object) -> Answer:
+        gone.set()
+        return Answer(500, wait=deleted)
+
+    gone, deleted = threading.Event(), threading.Event()
+    receiver.default = delete_then_answer
+    (claimed,) = delivery._claim(cue.lane, [make.execution(cue).pk], now=NOW)
+    sending = delivery._senders().submit(delivery._send, claimed, lambda: NOW)
+    assert gone.wait(10)
+    cue.delete()
+    deleted.set()
+    delivery.record([sending.result(10)], now=NOW)
+    assert not Attempt.objects.exists()
+
+
+def test_a_recorder_that_comes_after_the_recovery_changes_nothing(cue: Cue) -> None:
+    execution = make.execution(cue)
+    (claimed,) = delivery._claim(cue.lane, [execution.pk], now=NOW)
+    later = NOW + 10 * MINUTE
+    assert recovery.end_interrupted(later) == 1
+    for again in (1, 2):  # in the wait for attempt 2, and while it is in flight
+        delivery.record([Result(claimed, NOW, 5, http_status=200)], now=later)
+        if again == 1:
+            delivery._claim(cue.lane, [execution.pk], now=later + MINUTE)
+    execution.refresh_from_db()
+    assert (execution.status, execution.attempts, execution.delivered_at) == ("delivering", 2, None)
+    assert log(execution) == [(1, None, "interrupted")]
+
+
+def test_recording_twice_changes_nothing_more(cue: Cue) -> None:
+    execution = make.execution(cue)
+    (claimed,) = delivery._claim(cue.lane, [execution.pk], now=NOW)
+    for _ in range(2):
+        delivery.record([Result(claimed, NOW, 5, http_status=500, error_stage="status")], now=NOW)
+    execution.refresh_from_db()
+    assert (execution.status, execution.steps.count(), len(log(execution))) == ("retrying", 2, 1)
+
+
+def test_over_the_accounts_cap_work_waits_and_is_delivered_later(cue: Cue, receiver: Receiver, settings) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"max_concurrent_deliveries_per_user": 2})
+    runs = [make.execution(cue, queued_at=NOW - MINUTE) for _ in range(5)]
+    ids = [run.pk for run in runs]
+    delivery.deliver(cue.lane, ids, tick=lambda: NOW)
+    waiting = Execution.objects.filter(status=Status.PENDING)
+    assert 0 < waiting.count() <= 3
+    assert {run.queued_at for run in waiting} == {NOW}  # so the sweep does not send a second message
+    for _ in range(2):
+        delivery.deliver(cue.lane, ids, tick=lambda: NOW)
+    assert sorted(webhook.json["execution_id"] for webhook in receiver.received) == sorted(map(str, ids))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_lane_hands_back_the_rest_while_its_requests_still_hang(
+    cue: Cue, receiver: Receiver, settings, monkeypatch, worker
+) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": 2})
+    monkeypatch.setattr(delivery, "BATCH_TIME_S", 0.2)
+    hold = threading.Event()
+    receiver.default = Answer(200, wait=hold)
+    ids = [make.execution(cue, due_at=LONG_AGO).pk for _ in range(5)]
+
+    def queued() -> bool:
+        return Execution.objects.filter(queued_at=NOW).count() == 3
+
+    def watch() -> int:
+        try:
+            eventually(queued, what="the hand-back")
+            return len(receiver.received)
+        finally:
+            hold.set()
+
+    results = at_once([partial(delivery.deliver, cue.lane, ids, tick=lambda: NOW), watch])
+    assert results == [None, 2]
+    assert worker.run() == [lanes.DELIVER_TASK]
+    assert len({webhook.json["execution_id"] for webhook in receiver.received}) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_deliver_the_same_batch_at_once_send_each_execution_once(cue: Cue, receiver: Receiver) -> None:
+    ids = [make.execution(cue).pk for _ in range(30)]
+    at_once([partial(delivery.deliver, cue.lane, order, tick=lambda: NOW) for order in (ids, ids, ids[::-1])])
+    assert sorted(webhook.json["execution_id"] for webhook in receiver.received) == sorted(map(str, ids))
+    assert set(Execution.objects.values_list("status", "attempts")) == {("success", 1)}
+    assert Attempt.objects.count() == 30
+    cue.refresh_from_db()
+    assert cue.run_count == 30
+
+
+def test_the_queries_of_a_batch_are_bounded(cue: Cue, receiver: Receiver, settings) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": lanes.BATCH})
+    ids = [make.execution(cue).pk for _ in range(lanes.BATCH)]
+    with CaptureQueriesContext(connection) as queries:
+        delivery.deliver(cue.lane, ids, tick=lambda: NOW)
+    assert len(receiver.received) == lanes.BATCH
+    assert len(queries) <= QUERIES_OF_A_BATCH
+
+
+def test_reports_and_attempts_use_the_same_row(cue: Cue, receiver: Receiver) -> None:
+    """A handler that reports before its own 2xx is the usual case: neither overwrites the other."""
+    execution = make.execution(cue)
+    (claimed,) = delivery._claim(cue.lane, [execution.pk], now=NOW)
+    outcomes.report(cue.account, execution.pk, {"success": True, "result": "sent"}, now=NOW)
+    reply = {"success": False, "result": "from the reply"}
+    delivery.record([Result(claimed, NOW, 5, http_status=200, reported=reply)], now=NOW)
+    execution.refresh_from_db()
+    assert (execution.status, execution.outcome_success, execution.outcome_result) == ("success", True, "sent")

@@ -1,0 +1,155 @@
+"""The birth of executions by the schedule: once per slot, whoever races; missed windows by the cue's own rule."""
+
+from datetime import timedelta
+
+import pytest
+from django_celery_beat.models import PeriodicTask
+
+from cues.models import Cue
+from executions import firing
+from executions.models import Execution
+from tests.support import make
+from tests.support.make import NOW
+from tests.support.together import at_once
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+MINUTE = timedelta(minutes=1)
+ROUNDS = 20
+
+
+def slots() -> list:
+    return list(Execution.objects.order_by("scheduled_for").values_list("scheduled_for", flat=True))
+
+
+def test_a_due_cue_fires_and_moves_on_from_its_slot() -> None:
+    cue = make.recurring(make.account(), payload={"task": "digest"})
+    assert firing.fire_due([cue.pk], now=NOW + timedelta(seconds=3)) == 1
+    execution = Execution.objects.get()
+    assert (execution.scheduled_for, execution.due_at, execution.triggered_by) == (NOW, NOW, "scheduled")
+    assert (execution.status, execution.payload, execution.queued_at) == (
+        "pending",
+        {"task": "digest"},
+        NOW + timedelta(seconds=3),
+    )
+    cue.refresh_from_db()
+    assert (cue.next_run, cue.last_slot, cue.fired_count) == (NOW + 5 * MINUTE, NOW, 1)
+
+
+def test_the_periodic_task_counts_the_fires() -> None:
+    cue = make.recurring(make.account())
+    firing.fire_due([cue.pk], now=NOW)
+    task = PeriodicTask.objects.get(name=cue.pk)
+    assert (task.last_run_at, task.total_run_count) == (NOW, 1)
+
+
+def test_firing_twice_makes_one_execution() -> None:
+    cue = make.recurring(make.account())
+    assert [firing.fire_due([cue.pk], now=NOW) for _ in range(2)] == [1, 0]
+    assert slots() == [NOW]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"next_run": NOW + MINUTE},
+        {"status": "paused", "next_run": None},
+        {"status": "completed", "next_run": None},
+        {"status": "failed", "next_run": None},
+    ],
+)
+def test_a_cue_that_is_not_due_or_not_active_does_not_fire(columns: dict) -> None:
+    cue = make.cue(make.account(), **columns)
+    assert firing.fire_due([cue.pk, "cue_unknown"], now=NOW) == 0
+    assert slots() == []
+
+
+def test_a_cue_whose_periodic_task_was_switched_off_in_bulk_does_not_fire() -> None:
+    cue = make.recurring(make.account())
+    PeriodicTask.objects.filter(name=cue.pk).update(enabled=False)
+    assert firing.fire_due([cue.pk], now=NOW) == 0
+
+
+def test_a_clock_that_is_a_moment_behind_the_announcers_does_not_lose_the_slot() -> None:
+    cue = make.recurring(make.account())
+    assert firing.fire_due([cue.pk], now=NOW - timedelta(milliseconds=200)) == 1
+    cue.refresh_from_db()
+    assert (slots(), cue.next_run) == ([NOW], NOW + 5 * MINUTE)
+
+
+def test_one_cue_that_cannot_be_read_does_not_keep_the_others_from_firing() -> None:
+    owner = make.account()
+    broken, sound = make.recurring(owner), make.recurring(owner)
+    Cue.objects.filter(pk=broken.pk).update(cron="99 99 * * *")
+    assert firing.fire_due([broken.pk, sound.pk], now=NOW) == 1
+    assert Execution.objects.get().cue_id == sound.pk
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "expected"),
+    [
+        ("skip_missed", []),
+        ("run_once_if_missed", [55]),
+        ("replay_all_missed", [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55]),
+    ],
+)
+def test_missed_windows_follow_the_cues_rule(catch_up: str, expected: list[int]) -> None:
+    cue = make.recurring(make.account(), catch_up=catch_up)
+    firing.fire_due([cue.pk], now=NOW + 58 * MINUTE)
+    cue.refresh_from_db()
+    assert slots() == [NOW + minute * MINUTE for minute in expected]
+    assert (cue.next_run, cue.fired_count) == (NOW + 60 * MINUTE, len(expected))
+    assert firing.fire_due([cue.pk], now=NOW + 58 * MINUTE) == 0
+
+
+def test_a_window_in_time_runs_beside_the_skipped_ones() -> None:
+    cue = make.recurring(make.account(), catch_up="skip_missed")
+    firing.fire_due([cue.pk], now=NOW + 60 * MINUTE)
+    assert slots() == [NOW + 60 * MINUTE]
+
+
+def test_after_a_year_of_silence_at_most_a_hundred_windows_run() -> None:
+    cue = make.recurring(make.account(), catch_up="replay_all_missed")
+    later = NOW + timedelta(days=365, minutes=2)
+    assert firing.fire_due([cue.pk], now=later) == 100
+    assert slots()[-1] == NOW + timedelta(days=365)
+
+
+def test_a_missed_one_shot_runs_late() -> None:
+    cue = make.cue(make.account())
+    assert firing.fire_due([cue.pk], now=NOW + timedelta(hours=2)) == 1
+    cue.refresh_from_db()
+    assert (cue.status, cue.next_run, cue.last_slot) == ("active", None, NOW)
+
+
+def test_a_missed_one_shot_that_skips_has_failed() -> None:
+    cue = make.cue(make.account(), catch_up="skip_missed")
+    assert firing.fire_due([cue.pk], now=NOW + timedelta(hours=2)) == 0
+    cue.refresh_from_db()
+    assert (cue.status, cue.next_run, slots()) == ("failed", None, [])
+
+
+def test_a_hundred_cues_of_one_message_cost_a_few_queries_each(django_assert_max_num_queries) -> None:
+    owner = make.account()
+    cues = [make.recurring(owner) for _ in range(20)]
+    with django_assert_max_num_queries(12 + len(cues)):  # one guarded UPDATE each
+        assert firing.fire_due([cue.pk for cue in cues], now=NOW) == 20
+
+
+def test_work_for_workers_is_not_queued(django_capture_on_commit_callbacks) -> None:
+    cue = make.cue(make.account(), transport="worker", callback_url="", lane="")
+    with django_capture_on_commit_callbacks() as queued:
+        firing.fire_due([cue.pk], now=NOW)
+    assert (Execution.objects.get().queued_at, queued) == (None, [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_fire_the_same_cue_at_once_make_one_execution_each_time() -> None:
+    cue = make.recurring(make.account())
+    for round_ in range(ROUNDS):
+        now = NOW + 5 * round_ * MINUTE
+        made = at_once([lambda now=now: firing.fire_due([cue.pk], now=now)] * 2)
+        assert sorted(made) == [0, 1]
+    assert len(set(slots())) == len(slots()) == ROUNDS
+    cue.refresh_from_db()
+    assert cue.fired_count == ROUNDS
