@@ -217,6 +217,7 @@ LOGGING = {
     "loggers": {
         "celery": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
+        "urllib3": {"level": "ERROR"},  # its warnings quote whole URLs, and a query string may hold a secret
         "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

@@ -145,7 +145,7 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False  # no proxies, no .netrc
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # else the jar grows for ever
         self.mount("https://", _Adapter())
         self.mount("http://", _Adapter())
 

@@ -514,7 +514,8 @@ def test_a_connection_the_receiver_closed_while_idle_costs_no_attempt(receiver):
     assert len(receiver.received) == 2 and receiver.connections == 2
 
 
-def test_a_request_is_never_sent_twice_by_itself():
+@pytest.mark.parametrize("method", ["POST", "PUT", "GET"])
+def test_a_request_is_never_sent_twice_by_itself(method):
     requests: list[bytes] = []
 
     def answer_once(sock: socket.socket) -> None:
@@ -523,8 +524,11 @@ def test_a_request_is_never_sent_twice_by_itself():
         requests.append(read_request(sock))
 
     with RawServer(answer_once) as server:
-        assert post(server.url).status == 200
-        assert failure(server.url).stage == "reply"
+        request = OutboundRequest(method, server.url, {}, b"{}", 5.0)
+        assert send(request).status == 200
+        with pytest.raises(SendError, match="closed the connection"):
+            send(request)
+        assert server.connections == 1
 
     assert len(requests) == 2
 
