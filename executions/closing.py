@@ -20,7 +20,7 @@ NOTIFY_TASK = "executions.notify"
 
 def close(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
     """End the execution, once: False when somebody else already moved it, and then nothing else happens."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         if not lifecycle.move(execution, to, reason=reason, now=now, **changes):
             return False
         cue_lifecycle.mark_ended(execution.cue_id, now=now)

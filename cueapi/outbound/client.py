@@ -126,6 +126,9 @@ def _read(response: requests.Response) -> bytes:
     return bytes(body)
 
 
+_one_at_a_time = threading.Lock()
+
+
 class _Adapter(HTTPAdapter):
     """Connects through pinned, timed connections. Nothing is ever sent twice: `max_retries` stays 0."""
 
@@ -133,9 +136,9 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=KEPT_DESTINATIONS, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        self.poolmanager = PinnedPoolManager(
-            num_pools=connections, maxsize=maxsize, block=block, ssl_context=tls_context()
-        )
+        with _one_at_a_time:  # threads that start together must not each load all authorities
+            context = tls_context()
+        self.poolmanager = PinnedPoolManager(num_pools=connections, maxsize=maxsize, block=block, ssl_context=context)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: `tls_context` verifies. The stock method reloads all authorities for each connection."""
