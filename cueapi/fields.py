@@ -41,7 +41,7 @@ class Whole(serializers.IntegerField):
 class JsonObject(serializers.DictField):
     """A JSON object, kept as sent."""
 
-    default_error_messages = {"not_a_dict": 'must be a JSON object such as {"key": "value"}'}
+    default_error_messages = {"not_a_dict": 'must be a JSON object such as {{"key": "value"}}'}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import DatabaseError, connection
 
@@ -52,11 +53,19 @@ def look(*, now: datetime) -> Health:
         text = store().get(BEAT_KEY)
     except Unavailable:
         return Health(database, "error", "unknown", None)
-    cycle = BeatCycle(**json.loads(text)) if isinstance(text, bytes) else None
+    cycle = _cycle(text)
     if cycle is None:
         return Health(database, "ok", "unknown", None)
     silent_s = now.timestamp() - cycle.at
     return Health(database, "ok", "ok" if silent_s <= BEAT_SILENT_S else "stale", cycle)
+
+
+def _cycle(text: Any) -> BeatCycle | None:
+    """The sign that beat left; one that cannot be read, as of another version of beat, is none."""
+    try:
+        return BeatCycle(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
 
 
 def _database() -> str:

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from cueapi.errors import InvalidJson, InvalidPayload, ValidationFailed
 
 DEPTH_MAX = 100
-PAYLOAD_FIELDS = ("body.payload", "body.payload_override")
+PAYLOAD_FIELDS = ("body.payload.", "body.payload_override.")
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -51,7 +51,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValidationFailed.of("body", f'must be a JSON object such as {{"name": "…"}}, not {_kind(value)}')
     for path, problem in _problems(value):
-        if path.startswith(PAYLOAD_FIELDS):
+        if f"{path}.".startswith(PAYLOAD_FIELDS):
             raise InvalidPayload(f"{path}: {problem}")
         raise ValidationFailed.of(path, problem)
     return value

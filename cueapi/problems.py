@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -39,6 +39,8 @@ def as_api_error(exception: Exception) -> ApiError | None:
         return errors.MethodNotAllowed(str(exception.detail))
     if isinstance(exception, PermissionDenied | exceptions.PermissionDenied):
         return errors.Forbidden()
+    if isinstance(exception, SuspiciousOperation):  # Django's own limits, such as that on query parameters
+        return errors.BadRequest()
     return None
 
 

@@ -35,9 +35,7 @@ class RegisterAnswer(serializers.Serializer):
 
 class ProfileRequest(serializers.Serializer):
     email = EmailAddress(required=False, allow_null=True)
-    alert_webhook_url = fields.Text(
-        required=False, allow_null=True, allow_blank=True, max_length=2048, trim_whitespace=False
-    )
+    alert_webhook_url = fields.Text(required=False, allow_null=True, allow_blank=True, trim_whitespace=False)
 
 
 class UpdatedAnswer(serializers.Serializer):

@@ -46,7 +46,7 @@ class ScheduleIn(Optional):
 class CallbackIn(Optional):
     url = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False)
     method = fields.Text(allow_null=True)
-    headers = serializers.DictField(child=fields.Text(allow_blank=True), allow_null=True)
+    headers = serializers.DictField(child=fields.Text(allow_blank=True, trim_whitespace=False), allow_null=True)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and "transport" in data:
@@ -60,9 +60,10 @@ class CallbackIn(Optional):
         return method.upper() if method else method
 
     def validate_headers(self, headers: dict[str, str] | None) -> dict[str, str] | None:
-        if headers:
-            _check_headers(headers)
-        return headers
+        if headers is None:
+            return None
+        _check_headers(headers)
+        return {name: value.strip(" \t") for name, value in headers.items()}  # RFC 9110 5.5
 
 
 def _check_headers(headers: dict[str, str]) -> None:

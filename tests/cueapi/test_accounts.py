@@ -1,0 +1,130 @@
+"""Accounts and their keys: one per address, replaced by one caller, changed by its owner."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cueapi import accounts, clock
+from cueapi.errors import Conflict, Unauthorized, ValidationFailed
+from cueapi.models import Account, ApiKey
+from tests.support.api import Api
+from tests.support.envelope import refused
+from tests.support.together import at_once
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+racing = pytest.mark.django_db(transaction=True)
+
+
+def register(anyone: Api, email: str) -> Any:
+    return anyone.post("/v1/auth/register", {"email": email})
+
+
+def key_of(api: Api) -> ApiKey:
+    return ApiKey.objects.get(hash=accounts.hash_key(str(api.key)))
+
+
+# --- Registration -----------------------------------------------------------------------------------------------
+
+
+def test_registering_answers_the_only_copy_of_the_key(anyone: Api) -> None:
+    answer = register(anyone, "ada@example.org")
+    assert answer.status_code == 201
+    assert set(answer.json()) == {"api_key", "email"}
+    me = Api(answer.json()["api_key"]).get("/v1/auth/me").json()
+    assert me["email"] == answer.json()["email"] == "ada@example.org"
+    assert answer.json()["api_key"].startswith(me["api_key_prefix"])
+    assert (len(me["api_key_prefix"]), me["slug"], me["has_webhook_secret"]) == (12, "ada", True)
+
+
+@pytest.mark.parametrize("again", ["ada@example.org", "ADA@example.org", "ada@EXAMPLE.ORG"])
+def test_an_address_is_registered_once_in_any_case(anyone: Api, again: str) -> None:
+    assert register(anyone, "ada@example.org").status_code == 201
+    refused(register(anyone, again), 409, "duplicate_email")
+    assert (Account.objects.count(), ApiKey.objects.count()) == (1, 1)
+
+
+@racing
+def test_of_two_registrations_at_once_one_wins() -> None:
+    results = at_once([partial(accounts.register, "ada@example.org", now=clock.now())] * 2)
+    assert sorted(type(result).__name__ for result in results) == ["Conflict", "tuple"]
+    assert (Account.objects.count(), ApiKey.objects.count()) == (1, 1)
+
+
+def test_two_addresses_with_one_local_part_get_two_slugs(anyone: Api) -> None:
+    for domain in ("org", "com", "net"):
+        assert register(anyone, f"Ada.L@example.{domain}").status_code == 201
+    slugs = list(Account.objects.values_list("slug", flat=True))
+    assert len(set(slugs)) == 3
+    assert all(slug.startswith("ada-l") for slug in slugs)
+
+
+def test_only_the_first_account_is_made_by_the_installation() -> None:
+    made = accounts.bootstrap("you@localhost", now=clock.now())
+    assert made is not None
+    key, password = made
+    account = accounts.find_key(key, now=clock.now()).account
+    assert account.is_superuser and account.is_staff and account.check_password(password)
+    assert accounts.bootstrap("me@localhost", now=clock.now()) is None
+    assert Account.objects.count() == 1
+
+
+# --- Keys -------------------------------------------------------------------------------------------------------
+
+
+def test_a_regenerated_key_replaces_the_one_that_asked(api: Api) -> None:
+    answer = api.post("/v1/auth/key/regenerate", x_confirm_destructive="true")
+    assert answer.status_code == 200
+    assert answer.json()["previous_key_revoked"] is True
+    assert Api(answer.json()["api_key"]).get("/v1/auth/me").json()["email"] == "ada@example.org"
+    refused(api.post("/v1/auth/key/regenerate", x_confirm_destructive="true"), 401, "key_rotated")
+
+
+@racing
+def test_of_two_regenerations_at_once_one_wins(api: Api) -> None:
+    key = key_of(api)
+    results = at_once([partial(accounts.regenerate_key, key, now=clock.now())] * 2)
+    (plaintext,) = [result for result in results if isinstance(result, str)]
+    (loser,) = [result for result in results if not isinstance(result, str)]
+    assert isinstance(loser, Unauthorized) and loser.code == "key_rotated"
+    assert ApiKey.objects.filter(replaced_at=None).get().hash == accounts.hash_key(plaintext)
+
+
+def test_the_new_key_keeps_the_label(api: Api) -> None:
+    plaintext = accounts.regenerate_key(key_of(api), now=clock.now())
+    assert accounts.find_key(plaintext, now=clock.now()).label == "default"
+
+
+# --- Profile ----------------------------------------------------------------------------------------------------
+
+
+def test_the_address_can_be_changed_and_not_to_a_taken_one(api: Api, stranger: Api) -> None:
+    assert api.patch("/v1/auth/me", {"email": "lovelace@example.org"}).status_code == 200
+    assert api.get("/v1/auth/me").json()["email"] == "lovelace@example.org"
+    refused(api.patch("/v1/auth/me", {"email": "Mallory@example.org"}), 409, "duplicate_email")
+    assert api.get("/v1/auth/me").json()["email"] == "lovelace@example.org"
+
+
+def test_an_alert_url_brings_its_secret_and_can_be_cleared(api: Api) -> None:
+    assert Account.objects.get().alert_webhook_secret == ""
+    assert api.patch("/v1/auth/me", {"alert_webhook_url": "https://alerts.example.org/"}).status_code == 200
+    secret = Account.objects.get().alert_webhook_secret
+    assert len(secret) == 64
+    assert api.get("/v1/auth/me").json()["alert_webhook_url"] == "https://alerts.example.org/"
+    assert api.get("/v1/auth/alert-webhook-secret").json() == {"alert_webhook_secret": secret}
+    assert api.patch("/v1/auth/me", {"alert_webhook_url": ""}).status_code == 200
+    assert api.get("/v1/auth/me").json()["alert_webhook_url"] is None
+
+
+@pytest.mark.parametrize("body", [{}, {"email": None}, {"alert_webhook_url": None}, {"nonsense": 1}])
+def test_a_profile_without_a_change_is_refused(api: Api, body: dict[str, Any]) -> None:
+    refused(api.patch("/v1/auth/me", body), 422, "no_fields")
+
+
+def test_the_services_say_the_same_without_a_door(api: Api) -> None:
+    assert api.account is not None
+    with pytest.raises(ValidationFailed):
+        accounts.update_profile(api.account, email=None, alert_webhook_url=None)
+    with pytest.raises(Conflict):
+        accounts.register("ADA@example.org", now=clock.now())

@@ -1,0 +1,73 @@
+"""Small versions of the proofs in `tests.proofs`, with real processes: nothing is lost, late for ever, or done twice."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.proofs import first_webhook, kill, minute
+from tests.proofs.client import Client, running
+from tests.support.deadline import eventually
+from tests.support.processes import Installation
+from tests.support.receiver import Answer, Received, Receiver
+
+pytestmark = pytest.mark.processes
+
+STOPPED_SHARE = 5  # requests that have come when the worker is asked to stop
+RUN_NOW = {"type": "one-time", "at": None}
+
+
+@pytest.fixture(scope="module")
+def it() -> Iterator[Installation]:
+    """All processes, up; each test leaves them up."""
+    with running(kill.SHORTENED) as installation:
+        yield installation
+
+
+@pytest.fixture
+def client(it: Installation) -> Iterator[Client]:
+    with Client(it) as client:
+        yield client
+
+
+@pytest.mark.parametrize("victim", ["worker", "broker"])
+def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(it: Installation, client: Client, victim: str) -> None:
+    found = kill.prove(it, client, victim=victim, executions=60)
+
+    assert found.faults() == []
+
+
+def test_cues_that_are_due_at_one_instant_fire_once_each_and_not_before(client: Client, receiver: Receiver) -> None:
+    seen = minute.prove_once(client, receiver, cues=20)
+
+    assert (len(seen.lateness_ms), seen.duplicates, seen.missing, seen.stray) == (20, 0, 0, 0)
+    assert seen.lateness_ms[0] >= 0
+
+
+def test_the_first_webhook_comes_soon_and_is_signed(client: Client, receiver: Receiver) -> None:
+    firsts = first_webhook.measure(client, receiver, cues=3)
+
+    assert [first.is_signed for first in firsts] == [True] * 3
+
+
+def test_a_worker_asked_to_stop_records_what_is_in_flight_and_the_next_does_the_rest(
+    it: Installation, client: Client, receiver: Receiver
+) -> None:
+    receiver.default = answer_slowly
+    cues = {client.create_cue(f"stop-{n}", RUN_NOW, receiver.url)["id"] for n in range(25)}
+    receiver.wait_for(STOPPED_SHARE)
+
+    status = it.stop("worker")
+    stopped = Counter(life.status for life in kill.lives_in_database(it, cues).values())
+    it.start("worker")
+    for cue_id in cues:
+        eventually(partial(minute.is_completed, client, cue_id), within_s=30, what=f"{cue_id} being completed")
+
+    assert (status, stopped["delivering"]) == (0, 0)
+    assert max(Counter(map(kill.attempt_of, receiver.received)).values()) == 1
+    assert {kill.attempt_of(received)[1] for received in receiver.received} == {1}
+
+
+def answer_slowly(received: Received) -> Answer:
+    return kill.after(0.5, Answer())
