@@ -15,6 +15,7 @@ from cues.models import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_OUTCOME_DEADLINE_S,
     DEFAULT_TIMEOUT_S,
+    OPEN,
     Cue,
     CueStatus,
     ScheduleType,
@@ -94,10 +95,17 @@ def set_schedule(cue: Cue, part: dict[str, Any], *, now: datetime) -> str | None
     if part.get("timezone") is not None:
         cue.timezone = part["timezone"]
     zone = schedule.zone(cue.timezone)
+    if _keeps_its_time(cue, part):
+        return None
     if _type_of(cue, part) == ScheduleType.RECURRING:
         _set_recurring(cue, part, now=now)
         return None
     return _set_one_shot(cue, part, zone, now=now)
+
+
+def _keeps_its_time(cue: Cue, part: dict[str, Any]) -> bool:
+    """A patch of the zone alone: it must not run a one-shot that fired already a second time."""
+    return cue.status in OPEN and cue.at is not None and not part.keys() & {"type", "cron", "at"}
 
 
 def _type_of(cue: Cue, part: dict[str, Any]) -> ScheduleType:

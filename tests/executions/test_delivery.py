@@ -89,6 +89,11 @@ def test_a_retry_is_not_sent_before_its_time(cue: Cue, receiver: Receiver) -> No
     assert deliver(execution, NOW + MINUTE).attempts == 2
 
 
+def test_a_clock_that_is_a_moment_behind_does_not_lose_the_message(cue: Cue, receiver: Receiver) -> None:
+    deliver(make.execution(cue), NOW - timedelta(milliseconds=200))
+    assert len(receiver.received) == 1
+
+
 def test_retry_after_lengthens_the_wait(cue: Cue, receiver: Receiver) -> None:
     receiver.default = Answer(429, headers={"Retry-After": "600"})
     assert deliver(make.execution(cue)).due_at == NOW + 10 * MINUTE

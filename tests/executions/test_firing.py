@@ -1,21 +1,26 @@
 """The birth of executions by the schedule: once per slot, whoever races; missed windows by the cue's own rule."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection, transaction
 from django_celery_beat.models import PeriodicTask
 
+from cueapi import clock
 from cues.models import Cue
 from executions import firing
 from executions.models import Execution
 from tests.support import make
+from tests.support.deadline import eventually
 from tests.support.make import NOW
 from tests.support.together import at_once
+from tests.support.worker import Worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 MINUTE = timedelta(minutes=1)
 ROUNDS = 20
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def slots() -> list:
@@ -141,6 +146,23 @@ def test_work_for_workers_is_not_queued(django_capture_on_commit_callbacks) -> N
     with django_capture_on_commit_callbacks() as queued:
         firing.fire_due([cue.pk], now=NOW)
     assert (Execution.objects.get().queued_at, queued) == (None, [])
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the database, not the row")
+@pytest.mark.django_db(transaction=True)
+def test_a_cue_that_a_delivery_or_a_patch_holds_at_its_instant_is_fired_a_moment_later(worker: Worker) -> None:
+    owner = make.account()
+    held, free = (make.cue(owner, at=LONG_AGO, next_run=LONG_AGO) for _ in range(2))
+    with transaction.atomic():
+        Cue.objects.select_for_update(no_key=True).get(pk=held.pk)
+        assert at_once([lambda: firing.fire_due([held.pk, free.pk], now=clock.now())]) == [1]
+    assert set(Execution.objects.values_list("cue", flat=True)) == {free.pk}
+
+    def fired() -> bool:
+        worker.run()
+        return Execution.objects.filter(cue=held).exists()
+
+    eventually(fired, what="the held cue's run")
 
 
 @pytest.mark.django_db(transaction=True)
