@@ -3,6 +3,8 @@
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 from kombu import Queue
 
 from config import env
@@ -151,11 +153,40 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+
+def admin_list(title: str, icon: str, model: str) -> dict[str, Any]:
+    """A line of the admin's side bar: `model` is app_model, for those who may see it."""
+    app, _, name = model.rpartition("_")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{model}_changelist"),
+        "permission": lambda request: any(request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change")),
+    }
+
+
 UNFOLD = {
     "SITE_TITLE": "CueAPI",
     "SITE_HEADER": "CueAPI",
     "SITE_SYMBOL": "alarm",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("cueapi/icon.svg")},
+    ],
+    "SITE_URL": "/docs",
     "SHOW_HISTORY": False,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [
+                    admin_list("Executions", "play_circle", "executions_execution"),
+                    admin_list("Cues", "alarm", "cues_cue"),
+                    admin_list("Periodic tasks", "event_repeat", "django_celery_beat_periodictask"),
+                    admin_list("Accounts", "group", "cueapi_account"),
+                    admin_list("API keys", "key", "cueapi_apikey"),
+                ]
+            }
+        ]
+    },
 }
 
 # --- Mail -------------------------------------------------------------------------------------------------------
@@ -174,6 +205,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # its second connection can end a worker whose broker goes away (kombu 5.7)
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

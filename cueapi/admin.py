@@ -1,0 +1,133 @@
+"""The admin pages of accounts and their API keys. No secret reaches them: a key is named by its first characters."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from cueapi import clock
+from cueapi.console import ConsoleAdmin, Table, badge, link, utc, utc_time
+from cueapi.models import Account, ApiKey
+from cueapi.plans import PLANS
+
+KEYS_SHOWN = 50
+MONTHS_SHOWN = 12
+PLAN_HELP = "The name that the API shows. The limits below are what counts; they do not follow it."
+KEY_COLORS = {"live": "success", "replaced": "warning", "revoked": "danger"}
+
+admin.site.unregister(Group)  # who may enter is either a superuser or has a few permissions of their own
+
+
+@admin.register(Account)
+class AccountAdmin(ConsoleAdmin, UserAdmin):
+    """Accounts are made over the API; here a superuser changes what they may do, and sets passwords."""
+
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "plan", "active_cues", "is_active", "is_staff", "created")
+    list_filter = ("plan", "is_active", "is_staff")
+    search_fields = ("email", "slug")
+    ordering = ("email",)
+    filter_horizontal = ("user_permissions",)
+    readonly_fields = ("slug", "created", "alert_webhook_url", "last_signed_in", "password_form")
+    list_defer = ("webhook_secret", "alert_webhook_secret")
+    fieldsets = (
+        (None, {"fields": ("email", "slug", "is_active", "created")}),
+        ("Plan", {"fields": ("plan", "active_cue_limit", "monthly_execution_limit", "rate_limit_per_minute")}),
+        ("Alerts", {"fields": ("alert_webhook_url",)}),
+        ("Admin", {"fields": ("is_staff", "is_superuser", "last_signed_in", "password_form", "user_permissions")}),
+    )
+    created = utc("created_at", "created")
+    last_signed_in = utc("last_login", "last signed in")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "plan":
+            names = [(name, name) for name in PLANS]
+            return forms.ChoiceField(choices=names, widget=UnfoldAdminSelectWidget, help_text=PLAN_HELP)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @display(description="active cues", ordering="active_cues")
+    def active_cues(self, account: Any) -> int:
+        return int(account.active_cues)
+
+    @display(description="password")
+    def password_form(self, account: Account) -> SafeString:
+        url = reverse("admin:auth_user_password_change", args=[account.pk])
+        return format_html('<a class="text-link" href="{}">Set a new password</a>', url)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        active = Count("cues", filter=Q(cues__status="active"))
+        accounts: QuerySet[Account] = super().get_queryset(request)
+        return accounts.annotate(active_cues=active)
+
+    def tables(self, obj: Account) -> Iterable[Table]:
+        keys = obj.api_keys.defer("copy").order_by("-created_at")[:KEYS_SHOWN]
+        yield Table(
+            "API keys",
+            ("Key", "Label", "State", "Created", "Last used", "Replaced", "Revoked"),
+            [(link(key, f"{key.prefix}…"), key.label, badge(state_of(key), KEY_COLORS), *_times(key)) for key in keys],
+        )
+        months = obj.usage.order_by("-month")[:MONTHS_SHOWN]
+        yield Table("Usage", ("Month", "Executions"), [(f"{usage.month:%Y-%m}", usage.executions) for usage in months])
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Superusers only: whoever may edit accounts could make themselves one."""
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody: an account that must go is made inactive, and what it did stays explained."""
+        return False
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ConsoleAdmin):
+    list_display = ("key", "label", "state", "account", "created", "last_used")
+    list_select_related = ("account",)
+    list_defer = ("copy", "account__webhook_secret", "account__alert_webhook_secret")
+    search_fields = ("prefix", "label", "account__email")
+    ordering = ("-created_at",)
+    actions = ("revoke",)
+    fields = ("key", "label", "state", "account", "created_by", "created", "last_used", "replaced", "revoked")
+    created = utc("created_at", "created")
+    last_used = utc("last_used_at", "last used")
+    replaced = utc("replaced_at", "replaced")
+    revoked = utc("revoked_at", "revoked")
+
+    @display(description="key", ordering="prefix")
+    def key(self, key: ApiKey) -> str:
+        return f"{key.prefix}…"
+
+    @display(description="state")
+    def state(self, key: ApiKey) -> SafeString | None:
+        return badge(state_of(key), KEY_COLORS)
+
+    def page_actions(self, obj: ApiKey) -> Iterable[str]:
+        return ("revoke",) if state_of(obj) == "live" else ()
+
+    @admin.action(description="Revoke", permissions=["operate"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        live = queryset.filter(replaced_at=None, revoked_at=None)
+        self.say_done(request, live.update(revoked_at=clock.now()), "Keys revoked")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def state_of(key: ApiKey) -> str:
+    if key.revoked_at:
+        return "revoked"
+    return "replaced" if key.replaced_at else "live"
+
+
+def _times(key: ApiKey) -> list[SafeString | None]:
+    return [utc_time(instant) for instant in (key.created_at, key.last_used_at, key.replaced_at, key.revoked_at)]
