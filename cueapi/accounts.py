@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from cueapi import ids, mail, outbound
+from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, InvalidCallbackUrl, Unauthorized, ValidationFailed
 from cueapi.models import Account, ApiKey
 from cueapi.plans import limits_of_new_account
 
+DEFAULT_LABEL = "default"
 ROTATED_NOTICE = timedelta(hours=24)  # how long a replaced key still says that it was replaced
 LAST_USED_STEP = timedelta(minutes=1)  # last_used_at is not written more often
 
@@ -21,11 +23,18 @@ def register(email: str, *, now: datetime, created_by: str = "register") -> tupl
     account = Account(email=email, slug=_free_slug(email), **limits_of_new_account())
     account.set_unusable_password()
     try:
-        with transaction.atomic():
-            account.save(force_insert=True)
-            return account, issue_key(account, label="default", created_by=created_by, now=now)
+        return _save_with_key(account, created_by=created_by, now=now)
     except IntegrityError:
-        raise duplicate_email() from None
+        if Account.objects.filter(email__iexact=email).exists():
+            raise duplicate_email() from None
+    account.slug = f"{account.slug[:60]}-{secrets.token_hex(4)}"  # another account took the slug meanwhile
+    return _save_with_key(account, created_by=created_by, now=now)
+
+
+def _save_with_key(account: Account, *, created_by: str, now: datetime) -> tuple[Account, str]:
+    with transaction.atomic():
+        account.save(force_insert=True)
+        return account, issue_key(account, label=DEFAULT_LABEL, created_by=created_by, now=now)
 
 
 def bootstrap(email: str, *, now: datetime) -> tuple[str, str] | None:
@@ -42,12 +51,13 @@ def bootstrap(email: str, *, now: datetime) -> tuple[str, str] | None:
 
 
 def issue_key(account: Account, *, label: str, created_by: str, now: datetime) -> str:
-    """A new key for the account, in plain text: only its hash is kept."""
+    """A new key for the account, in plain text. Only its hash is kept, unless KEEP_KEY_COPY asks for a sealed copy."""
     plaintext = ids.api_key()
     ApiKey.objects.create(
         account=account,
         hash=hash_key(plaintext),
         prefix=plaintext[:12],
+        copy=plaintext if label == DEFAULT_LABEL and conf().keeps_key_copies else "",
         label=label,
         created_by=created_by,
         created_at=now,
@@ -102,23 +112,27 @@ def regenerate_alert_secret(account: Account) -> str:
 
 
 def alert_secret(account: Account) -> str:
-    """The secret that signs alert webhooks, made on first use."""
-    return account.alert_webhook_secret or regenerate_alert_secret(account)
+    """The secret that signs alert webhooks, made on first use; of two first uses at once, one makes it."""
+    none_yet = Account.objects.filter(pk=account.pk, alert_webhook_secret="")
+    none_yet.update(alert_webhook_secret=ids.alert_secret())
+    account.refresh_from_db(fields=["alert_webhook_secret"])
+    return account.alert_webhook_secret
 
 
 def update_profile(account: Account, *, email: str | None, alert_webhook_url: str | None) -> Account:
     """Change what is not None; an empty alert URL clears it. Raises Conflict, BadRequest, ValidationFailed."""
-    if email is None and alert_webhook_url is None:
+    changes = {"email": email, "alert_webhook_url": alert_webhook_url}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if not changes:
         raise ValidationFailed("Nothing to change. Send email or alert_webhook_url.", code="no_fields")
-    if email is not None:
-        account.email = email
-    if alert_webhook_url is not None:
-        account.alert_webhook_url = _checked_alert_url(alert_webhook_url)
-        if alert_webhook_url and not account.alert_webhook_secret:
-            account.alert_webhook_secret = ids.alert_secret()
+    if alert_webhook_url:
+        _check_alert_url(alert_webhook_url)
+        alert_secret(account)
+    for name, value in changes.items():
+        setattr(account, name, value)
     try:
         with transaction.atomic():
-            account.save(update_fields=["email", "alert_webhook_url", "alert_webhook_secret", "updated_at"])
+            account.save(update_fields=[*changes, "updated_at"])
     except IntegrityError:
         raise duplicate_email() from None
     return account
@@ -128,13 +142,11 @@ def duplicate_email() -> Conflict:
     return Conflict("An account with that e-mail address exists. Use its key.", code="duplicate_email")
 
 
-def _checked_alert_url(url: str) -> str:
+def _check_alert_url(url: str) -> None:
     try:
-        if url:
-            outbound.check_url(url)
+        outbound.check_url(url)
     except InvalidCallbackUrl as error:
         raise BadRequest(error.message, code="invalid_alert_webhook_url") from error
-    return url
 
 
 def _free_slug(email: str) -> str:

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cueapi import clock, throttling
+from cueapi import clock, throttling, usage
 from cueapi.errors import ConfirmationRequired, Unauthorized
 from cueapi.models import Account, ApiKey
 from cueapi.throttling import Rate
@@ -17,6 +17,7 @@ class ApiView(APIView):
     """A view for the holder of a key."""
 
     rate_limited = True
+    account: Account | None = None  # whose key the request carries, once that is known
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """Whatever was sent is JSON. DRF would read an empty body as an empty form, whose flags are all false."""
@@ -32,7 +33,8 @@ class ApiView(APIView):
             self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
             raise
         if request.auth is not None:
-            self._count(request, f"key:{key_of(request).pk}", account_of(request).rate_limit_per_minute)
+            self.account = account_of(request)
+            self._count(request, f"key:{key_of(request).pk}", self.account.rate_limit_per_minute)
         else:
             self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
         self.check_permissions(request)
@@ -51,6 +53,8 @@ class ApiView(APIView):
         rate: Rate | None = getattr(request, "rate", None)
         for name, value in (rate.headers() if rate else {}).items():
             final.headers.setdefault(name, value)
+        if self.account and usage.is_near_limit(self.account, now=clock.now()):
+            final.headers["X-CueAPI-Usage-Warning"] = "approaching_limit"
         return final
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:

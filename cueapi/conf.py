@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from django.conf import settings as django_settings
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PlanName = Literal["unlimited", "free", "pro", "scale"]
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     default_plan: PlanName = "unlimited"
     default_monthly_execution_limit: int | None = None  # 0 is "no limit"; None is "the plan's"
     disable_quota_enforcement: bool = False
-    keep_key_copy: bool = False
+    keep_key_copy: bool = False  # needs session_secret
 
     # Delivery
     webhook_timeout_seconds: float = Field(30, gt=0)  # connect to last byte
@@ -63,6 +63,15 @@ class Settings(BaseSettings):
     worker_heartbeat_timeout_seconds: float = 180
     worker_claim_timeout_seconds: float = 900
     worker_unclaimed_timeout_seconds: float = 900
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+    @property
+    def keeps_key_copies(self) -> bool:
+        return self.keep_key_copy and bool(self.session_secret)
 
     @property
     def is_development(self) -> bool:

@@ -24,11 +24,12 @@ def alert_secret() -> str:
 
 
 def parse_uuid(text: str) -> uuid.UUID | None:
-    """The UUID in `text`, or None where there is none: path ids are opaque, a bad one is just not found."""
+    """The UUID that `text` spells as answers do, or None: path ids are opaque, a bad one is just not found."""
     try:
-        return uuid.UUID(text)
+        parsed = uuid.UUID(text)
     except ValueError:
         return None
+    return parsed if str(parsed) == text else None
 
 
 def parse_execution_id(text: str) -> uuid.UUID | None:

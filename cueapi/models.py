@@ -64,6 +64,7 @@ class ApiKey(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="api_keys")
     hash = models.CharField(max_length=64, unique=True, editable=False)
     prefix = models.CharField(max_length=12, editable=False)
+    copy = SealedTextField(blank=True, editable=False)  # only under KEEP_KEY_COPY
     label = models.CharField(max_length=100)
     created_by = models.CharField(max_length=20)
     created_at = models.DateTimeField()

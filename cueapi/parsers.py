@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 
 from rest_framework.negotiation import BaseContentNegotiation
@@ -50,7 +51,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     value = _load(body)
     if not isinstance(value, dict):
         raise ValidationFailed.of("body", f'must be a JSON object such as {{"name": "…"}}, not {_kind(value)}')
-    for path, problem in _problems(value):
+    for path, problem in problems(value):
         if f"{path}.".startswith(PAYLOAD_FIELDS):
             raise InvalidPayload(f"{path}: {problem}")
         raise ValidationFailed.of(path, problem)
@@ -68,25 +69,43 @@ def _load(body: bytes) -> Any:
         raise InvalidJson(f"The body is not valid JSON: {error}.") from None
 
 
-def _problems(root: Any) -> Iterator[tuple[str, str]]:
+@dataclass(frozen=True)
+class _Place:
+    """Where a value stands; spelled only when something is wrong there, because keys may be long and many."""
+
+    parent: "_Place | None"
+    key: str | int
+
+    def spelled(self) -> str:
+        keys, place = [], self
+        while place.parent is not None:
+            keys.append(str(place.key)[:60])
+            place = place.parent
+        return ".".join([str(place.key), *reversed(keys)])
+
+
+def problems(root: Any, root_name: str = "body") -> Iterator[tuple[str, str]]:
     """Each (path, problem) that JSON's grammar lets through and a database or a signature would not."""
-    stack: list[tuple[str, Any, int]] = [("body", root, 0)]
+    stack: list[tuple[_Place, Any, int]] = [(_Place(None, root_name), root, 0)]
     while stack:
-        path, value, depth = stack.pop()
+        place, value, depth = stack.pop()
         if depth > DEPTH_MAX:
-            yield path[:200], f"is nested deeper than {DEPTH_MAX} levels"
-            continue
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if problem := _text_problem(key):
-                    yield path, f"has a key that {problem}"
-                stack.append((f"{path}.{key}", item, depth + 1))
+            yield place.spelled()[:200], f"is nested deeper than {DEPTH_MAX} levels"
+        elif isinstance(value, dict):
+            yield from (
+                (place.spelled(), f"has a key that {problem}") for problem in map(_text_problem, value) if problem
+            )
+            stack.extend((_Place(place, key), item, depth + 1) for key, item in value.items())
         elif isinstance(value, list):
-            stack.extend((f"{path}.{index}", item, depth + 1) for index, item in enumerate(value))
-        elif isinstance(value, str) and (problem := _text_problem(value)):
-            yield path, problem
-        elif isinstance(value, float) and not math.isfinite(value):
-            yield path, "must be a finite number; JSON has no NaN or Infinity"
+            stack.extend((_Place(place, index), item, depth + 1) for index, item in enumerate(value))
+        elif problem := _scalar_problem(value):
+            yield place.spelled(), problem
+
+
+def _scalar_problem(value: Any) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number; JSON has no NaN or Infinity"
+    return _text_problem(value) if isinstance(value, str) else None
 
 
 def _text_problem(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -14,6 +15,8 @@ from cueapi import errors
 from cueapi.errors import ApiError, Detail
 
 log = logging.getLogger(__name__)
+
+DETAILS_MAX = 20  # the first few teach; a body of nonsense must not come back multiplied
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response:
@@ -46,7 +49,7 @@ def as_api_error(exception: Exception) -> ApiError | None:
 
 def validation_failed(detail: Any, root: str = "body") -> errors.ValidationFailed:
     """The 422 for a serializer's errors; the message names the first field."""
-    details = list(_flatten(detail, root))
+    details = list(islice(_flatten(detail, root), DETAILS_MAX))
     first = details[0]
     return errors.ValidationFailed(f"{first.field}: {first.message}", details=details)
 

@@ -57,6 +57,11 @@ class MeAnswer(serializers.Serializer):
     alert_webhook_url = fields.Text(allow_null=True)
 
 
+class KeyAnswer(serializers.Serializer):
+    api_key = fields.Text()
+    key_prefix = fields.Text()
+
+
 class KeyReplacedAnswer(serializers.Serializer):
     api_key = fields.Text()
     previous_key_revoked = fields.Flag()

@@ -6,7 +6,10 @@ from uuid import UUID
 
 from django.db.models import F
 
-from cueapi.models import MonthlyUsage, month_of
+from cueapi.models import Account, MonthlyUsage, month_of
+from cueapi.plans import NO_LIMIT
+
+NEAR = 0.8
 
 
 def add(executions_by_account: Mapping[UUID, int], *, now: datetime) -> None:
@@ -23,3 +26,9 @@ def add(executions_by_account: Mapping[UUID, int], *, now: datetime) -> None:
 def this_month(account_id: UUID, *, now: datetime) -> int:
     row = MonthlyUsage.objects.filter(account_id=account_id, month=month_of(now)).first()
     return row.executions if row else 0
+
+
+def is_near_limit(account: Account, *, now: datetime) -> bool:
+    """Whether the month's use has reached 80 % of the account's limit. Accounts without a limit cost no query."""
+    limit = account.monthly_execution_limit
+    return limit < NO_LIMIT and this_month(account.pk, now=now) >= NEAR * limit

@@ -61,9 +61,16 @@ class ProfileView(ApiView):
 
 
 class KeyView(ApiView):
-    @extend_schema(operation_id="reveal_key", responses={410: serializers.ErrorAnswer}, summary="Reveal the key")
+    @extend_schema(
+        operation_id="reveal_key",
+        responses={200: serializers.KeyAnswer, 410: serializers.ErrorAnswer},
+        summary="Reveal the key, where the server keeps a copy",
+    )
     def get(self, request: Request) -> Response:
-        raise PlaintextUnavailable()
+        key = key_of(request)
+        if not key.copy:
+            raise PlaintextUnavailable()
+        return Response({"api_key": key.copy, "key_prefix": key.prefix})
 
 
 class KeyRegenerateView(ApiView):
@@ -88,6 +95,15 @@ class WebhookSecretView(ApiView):
     def get(self, request: Request) -> Response:
         return Response({"webhook_secret": account_of(request).webhook_secret})
 
+    @extend_schema(
+        operation_id="regenerate_webhook_secret_by_alias",
+        request=None,
+        responses={200: serializers.WebhookSecretReplacedAnswer},
+        summary="The same as POST …/regenerate",
+    )
+    def post(self, request: Request) -> Response:
+        return _replace_webhook_secret(request)
+
 
 class WebhookSecretRegenerateView(ApiView):
     @extend_schema(
@@ -97,9 +113,13 @@ class WebhookSecretRegenerateView(ApiView):
         summary="Replace the secret (needs X-Confirm-Destructive: true)",
     )
     def post(self, request: Request) -> Response:
-        require_confirmation(request)
-        secret = accounts.regenerate_webhook_secret(account_of(request), now=clock.now())
-        return Response({"webhook_secret": secret, "previous_secret_revoked": True})
+        return _replace_webhook_secret(request)
+
+
+def _replace_webhook_secret(request: Request) -> Response:
+    require_confirmation(request)
+    secret = accounts.regenerate_webhook_secret(account_of(request), now=clock.now())
+    return Response({"webhook_secret": secret, "previous_secret_revoked": True})
 
 
 class AlertSecretView(ApiView):

@@ -134,7 +134,7 @@ def _set_recurring(cue: Cue, part: dict[str, Any], *, now: datetime) -> None:
 
 
 def _set_one_shot(cue: Cue, part: dict[str, Any], zone: ZoneInfo, *, now: datetime) -> str | None:
-    lenient = cue.is_lenient or part.get("type") in LENIENT_TYPES
+    lenient = part["type"] in LENIENT_TYPES if part.get("type") else cue.is_lenient
     at, warning = _effective_at(cue, part, zone, lenient=lenient, now=now)
     cue.schedule_type, cue.cron, cue.at, cue.next_run = ScheduleType.ONCE, "", at, at
     return warning
@@ -172,7 +172,8 @@ def set_status_and_schedule(cue: Cue, data: dict[str, Any], *, now: datetime) ->
         raise InvalidSchedule(f"This cue is {cue.status}; there is nothing to pause.")
     if new_schedule:
         set_schedule(cue, data["schedule"], now=now)
-    elif status == "active" and cue.status == CueStatus.PAUSED:
+    keeps_its_time = not new_schedule or _keeps_its_time(cue, data["schedule"])
+    if keeps_its_time and status == "active" and cue.status == CueStatus.PAUSED:
         cue.next_run = lifecycle.next_run_from(cue, now=now)
         cue.at = cue.at if cue.is_recurring else cue.next_run or cue.at
     if status is not None:

@@ -23,6 +23,7 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, field-value: what Latin-1 can carry
 RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
+UNKNOWN_SHOWN = 5
 FLAT_SCHEDULE = ("cron", "at", "timezone")
 
 
@@ -43,10 +44,20 @@ class ScheduleIn(Optional):
     timezone = fields.Text(allow_null=True, help_text="IANA name, UTC by default")
 
 
+class HeaderMap(serializers.DictField):
+    """Header names and values; too many are refused before any is looked at."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict) and len(data) > HEADERS_MAX:
+            raise serializers.ValidationError(f"at most {HEADERS_MAX} headers, not {len(data)}")
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
+
+
 class CallbackIn(Optional):
     url = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False)
     method = fields.Text(allow_null=True)
-    headers = serializers.DictField(child=fields.Text(allow_blank=True, trim_whitespace=False), allow_null=True)
+    headers = HeaderMap(child=fields.Text(allow_blank=True, trim_whitespace=False), allow_null=True)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and "transport" in data:
@@ -67,8 +78,6 @@ class CallbackIn(Optional):
 
 
 def _check_headers(headers: dict[str, str]) -> None:
-    if len(headers) > HEADERS_MAX:
-        raise serializers.ValidationError(f"at most {HEADERS_MAX} headers, not {len(headers)}")
     if sum(len(name) + len(value) for name, value in headers.items()) > HEADERS_MAX_BYTES:
         raise serializers.ValidationError(f"at most {HEADERS_MAX_BYTES} bytes of headers")
     for name, value in headers.items():
@@ -121,7 +130,7 @@ class CueFields(Optional):
     """What create and patch have in common."""
 
     name = fields.Text(max_length=255)
-    description = fields.Text(allow_null=True, allow_blank=True, max_length=10_000, trim_whitespace=False)
+    description = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False)
     schedule = ScheduleIn(allow_null=True)
     callback = CallbackIn(allow_null=True)
     payload = fields.JsonObject(allow_null=True)
@@ -165,12 +174,16 @@ def fold_flat_form(data: dict[str, Any]) -> dict[str, Any]:
     folded = dict(data)
     flat = {key: data[key] for key in FLAT_SCHEDULE if key in data}
     if flat and isinstance(data.get("schedule") or {}, dict):
-        folded["schedule"] = flat | (data.get("schedule") or {})
+        folded["schedule"] = flat | _given(data.get("schedule"))
     if "callback_url" in data and isinstance(data.get("callback") or {}, dict):
-        folded["callback"] = {"url": data["callback_url"]} | (data.get("callback") or {})
-    if data.get("worker") is True:
-        folded.setdefault("transport", Transport.WORKER.value)
+        folded["callback"] = {"url": data["callback_url"]} | _given(data.get("callback"))
+    if data.get("worker") is True and data.get("transport") is None:
+        folded["transport"] = Transport.WORKER.value
     return folded
+
+
+def _given(part: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (part or {}).items() if value is not None}
 
 
 class CuePatch(CueFields):
@@ -180,12 +193,23 @@ class CuePatch(CueFields):
     status = fields.Choice(["active", "paused"], allow_null=True)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        unknown = sorted(set(data) - set(self.fields))
-        if unknown:
-            known = ", ".join(sorted(self.fields))
-            raise serializers.ValidationError(dict.fromkeys(unknown, f"cannot be changed; what can: {known}"))
+        _refuse_unknown(self, data)
         values: dict[str, Any] = super().to_internal_value(data)
         return values
+
+
+def _refuse_unknown(serializer: serializers.Serializer, data: Any, *, place: str = "") -> None:
+    """A misspelt key must not pass for "unchanged", or put a whole part back to its defaults."""
+    if not isinstance(data, dict):
+        return
+    unknown = sorted(set(data) - set(serializer.fields))[:UNKNOWN_SHOWN]
+    if unknown:
+        known = ", ".join(sorted(serializer.fields))
+        names = [f"{place}{name[:60]}" for name in unknown]
+        raise serializers.ValidationError(dict.fromkeys(names, f"cannot be changed; what can: {known}"))
+    for name, field in serializer.fields.items():
+        if isinstance(field, serializers.Serializer):
+            _refuse_unknown(field, data.get(name), place=f"{place}{name}.")
 
 
 # --- Answers ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from cueapi.queue import enqueue
 from cues import lifecycle as cue_lifecycle
+from cues.models import Transport
 from executions import lifecycle
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
@@ -36,6 +37,8 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, **cha
 def _escalate(execution: Execution, *, now: datetime) -> None:
     """What the cue asked for when it fails: e-mail, webhook, pause (contract 6.7)."""
     cue = execution.cue
+    if execution.transport == Transport.WEBHOOK and not cue.is_two_phase and execution.reported is False:
+        return  # it was delivered to somebody who said no: that feeds alerts
     kinds = [NotificationKind.EMAIL] if cue.on_failure_email else []
     kinds += [NotificationKind.WEBHOOK] if cue.on_failure_webhook else []
     Notification.objects.bulk_create(

@@ -112,16 +112,15 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
 
     Raises BadRequest and InvalidPayload for the payload, Conflict for a reused idempotency key.
     """
-    payload = _effective_payload(cue, order)
     due_at = max(order.send_at or now, now)
-    execution = _new(cue, due_at, Trigger.MANUAL_FIRE, payload, now=now)
-    execution.exit_criteria = order.exit_criteria
     with transaction.atomic():
         _hold(cue)
+        first = _already_fired(cue, order, now=now) if order.idempotency_key else None
+        if first is not None:
+            return first
+        execution = _new(cue, due_at, Trigger.MANUAL_FIRE, _effective_payload(cue, order), now=now)
+        execution.exit_criteria = order.exit_criteria
         if order.idempotency_key:
-            first = _already_fired(cue, order, now=now)
-            if first is not None:
-                return first
             execution.idempotency_key = order.idempotency_key
             execution.idempotency_hash = _hash(order.body)
         lifecycle.born([execution], reason="fired by hand")

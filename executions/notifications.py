@@ -96,7 +96,7 @@ def send_failure_mail(execution: Execution, *, now: datetime) -> None:
         f"Execution: {execution.pk}\n"
         f"Due:       {rfc3339(execution.scheduled_for)}\n"
         f"Attempts:  {execution.attempts}\n"
-        f"Error:     {_error(execution)}\n\n"
+        f"Error:     {_error(execution) or 'none was reported'}\n\n"
         f"See what was sent and what came back: {conf().base_url}/admin/executions/execution/{execution.pk}/\n"
     )
     send_mail(subject, text, settings.DEFAULT_FROM_EMAIL, [execution.account.email])

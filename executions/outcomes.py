@@ -49,7 +49,7 @@ class NoOutcome(Conflict):
 
 
 class InvalidState(Conflict):
-    """This outcome was verified or rejected already."""
+    """There is no reported outcome to decide on, or it was decided already."""
 
     code = "invalid_state"
 
@@ -102,7 +102,8 @@ def verify(account: Account, execution_id: UUID, *, valid: bool, reason: str | N
         execution.outcome_state = OutcomeState.VERIFIED_SUCCESS if valid else OutcomeState.VERIFICATION_FAILED
         execution.validation_state = "valid" if valid else "invalid"
         if not valid and reason:
-            execution.summary = " ".join(filter(None, [execution.summary, reason]))[:SUMMARY_CHARS]
+            room = SUMMARY_CHARS - len(reason) - 1
+            execution.summary = f"{(execution.summary or '')[: max(0, room)]} {reason}".strip()
         _save(execution, now=now)
     return execution
 

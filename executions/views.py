@@ -128,7 +128,7 @@ def _filtered(executions: Any, request: Request) -> Any:
     if "status__in" in query:
         executions = executions.filter(status__in=_statuses(request))
     if query.get("has_evidence", "").lower() == "true":
-        executions = executions.filter(external_id__isnull=False)
+        executions = executions.filter(external_id__gt="")
     return executions
 
 

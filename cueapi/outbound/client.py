@@ -90,9 +90,17 @@ def _headers(request: OutboundRequest) -> CaseInsensitiveDict[str | bytes]:
     if not all(TOKEN.fullmatch(name) for name in (request.method, *request.headers)):
         raise Refused("The request cannot be sent: its method or the name of a header is not valid.")
     headers: CaseInsensitiveDict[str | bytes] = CaseInsensitiveDict()
-    headers.update((name, value.encode()) for name, value in request.headers.items())
+    headers.update((name, _field_value(value)) for name, value in request.headers.items())
     headers["Accept-Encoding"] = "identity"  # a compressed reply could unpack to any size
     return headers
+
+
+def _field_value(text: str) -> bytes:
+    """Latin-1 is what header values are read as (RFC 9110, 5.5); what it lacks goes out as UTF-8."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
 
 
 def _exchange(prepared: requests.PreparedRequest, trip: Trip, session: requests.Session) -> Reply:

@@ -6,6 +6,8 @@ The reply was written for nobody in particular, so what does not fit is left out
 import json
 from typing import Any
 
+from cueapi.parsers import problems
+
 TEXT_MAX_CHARS = {"external_id": 500, "result_ref": 500, "result_type": 100, "summary": 500}
 FREE_TEXT_MAX_CHARS = 2000
 URL_MAX_CHARS = 2000
@@ -53,12 +55,8 @@ def _url(value: Any) -> str | None:
 
 
 def _structure(value: Any, kind: type) -> Any:
-    """The value if it has the right kind, is small, and holds only what JSON columns can."""
-    if not isinstance(value, kind):
+    """The value if it has the right kind, is small, and holds only what can be stored and shown again."""
+    if not isinstance(value, kind) or any(True for _ in problems(value)):
         return None
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        size = len(text.encode())
-    except (ValueError, RecursionError):
-        return None
-    return value if size <= STRUCTURE_MAX_BYTES and "\\u0000" not in text else None
+    size = len(json.dumps(value, ensure_ascii=False).encode())
+    return value if size <= STRUCTURE_MAX_BYTES else None

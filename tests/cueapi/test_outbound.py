@@ -270,7 +270,7 @@ def test_an_unresolvable_name_is_accepted_with_a_warning(production, dns):
     assert warning is not None and "not-yet.example does not resolve" in warning
 
 
-def test_a_name_whose_dns_hangs_is_accepted_with_a_warning_after_two_seconds(production, monkeypatch):
+def test_a_name_whose_dns_hangs_is_accepted_with_a_warning_after_a_second(production, monkeypatch):
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
 
@@ -280,7 +280,7 @@ def test_a_name_whose_dns_hangs_is_accepted_with_a_warning_after_two_seconds(pro
     released.set()
 
     assert warning is not None and "does not resolve" in warning
-    assert 1.5 < elapsed_s < 3
+    assert 0.5 < elapsed_s < 2
 
 
 def test_an_operator_permits_private_hosts_by_name(production, dns):

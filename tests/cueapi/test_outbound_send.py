@@ -213,6 +213,12 @@ def test_a_header_value_outside_latin_1_is_sent_as_utf_8(receiver):
     assert receiver.received[0].headers["X-Price"].encode("latin-1").decode() == "5 €"
 
 
+def test_a_header_value_in_latin_1_is_sent_as_it_is(receiver):
+    post(receiver.url, **{"X-Place": "Orléans"})
+
+    assert receiver.received[0].headers["X-Place"] == "Orléans"
+
+
 @pytest.mark.parametrize(
     "header",
     [

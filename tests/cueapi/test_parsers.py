@@ -1,6 +1,7 @@
 """Reading a body: what is an object comes out as it was, what cannot be stored or signed is refused."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -93,3 +94,13 @@ def test_the_depth_has_a_limit(levels: int, fits: bool) -> None:
 def test_any_depth_is_survived() -> None:
     with pytest.raises(InvalidJson, match="deep"):
         parse_object(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
+def test_a_long_key_over_many_values_costs_no_more_than_the_body() -> None:
+    body = json.dumps({"payload": {"k" * 20_000: [0] * 200_000}}).encode()
+    tracemalloc.start()
+    try:
+        parse_object(body)
+        assert tracemalloc.get_traced_memory()[1] < 100 * len(body)
+    finally:
+        tracemalloc.stop()

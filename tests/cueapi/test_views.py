@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
-from cueapi import clock, liveness
+from cueapi import clock, liveness, usage
 from cueapi.liveness import BEAT_KEY, BEAT_SILENT_S, BeatCycle
 from cueapi.models import Account
 from cueapi.volatile import store
@@ -202,3 +202,26 @@ def test_a_preflight_needs_no_key_and_allows_the_key_s_header(anyone: Api, metho
 def test_the_admin_is_for_its_own_origin_only(anyone: Api) -> None:
     answer = anyone.send("GET", "/admin/login/", origin="https://app.example.org")
     assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_the_webhook_secret_is_replaced_at_either_path(api: Api) -> None:
+    for path in ("/v1/auth/webhook-secret", "/v1/auth/webhook-secret/regenerate"):
+        refused(api.post(path), 400, "confirmation_required")
+        replaced = api.post(path, x_confirm_destructive="true").json()
+        assert replaced["previous_secret_revoked"] is True
+        assert api.get("/v1/auth/webhook-secret").json()["webhook_secret"] == replaced["webhook_secret"]
+
+
+def test_a_key_is_revealed_only_where_the_operator_keeps_copies(anyone: Api, settings: LazySettings) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"keep_key_copy": True, "session_secret": "s" * 40})
+    made = anyone.post("/v1/auth/register", {"email": "grace@example.org"}).json()
+    revealed = Api(made["api_key"]).get("/v1/auth/key").json()
+    assert revealed == {"api_key": made["api_key"], "key_prefix": made["api_key"][:12]}
+
+
+def test_use_near_the_limit_is_told_in_a_header(api: Api) -> None:
+    Account.objects.update(monthly_execution_limit=10)
+    usage.add({Account.objects.get().pk: 7}, now=clock.now())
+    assert "X-CueAPI-Usage-Warning" not in api.get("/v1/auth/me").headers
+    usage.add({Account.objects.get().pk: 1}, now=clock.now())
+    assert api.get("/v1/auth/me").headers["X-CueAPI-Usage-Warning"] == "approaching_limit"

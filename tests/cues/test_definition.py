@@ -291,3 +291,31 @@ def test_resuming_a_one_shot_whose_run_is_in_flight_does_not_run_it_again(api: A
 def test_the_status_cannot_be_set_to_an_end(api: Api) -> None:
     for status in ("completed", "failed", "resting"):
         assert refused(api, create(api, name=status), status=status) == (422, "validation_error")
+
+
+def test_a_new_zone_with_the_word_to_go_on_wakes_a_paused_one_shot(api: Api) -> None:
+    cue = create(api, schedule=ONCE)
+    patch(api, cue, status="paused")
+    woken = patch(api, cue, status="active", schedule={"timezone": "Europe/Paris"})
+    assert (woken["status"], woken["next_run"], woken["schedule"]["timezone"]) == ("active", AT, "Europe/Paris")
+
+
+def test_a_lenient_cue_that_is_told_to_be_strict_refuses_the_past(api: Api) -> None:
+    cue = create(api, schedule={"type": "one-time", "at": AT})
+    answer = api.patch(f"/v1/cues/{cue['id']}", {"schedule": {"type": "once", "at": "2024-01-01T00:00:00Z"}})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_schedule")
+
+
+@pytest.mark.parametrize("part", [{"retry": {"attempts": 5}}, {"schedule": {"crom": "* * * * *"}}])
+def test_a_misspelt_key_inside_a_patch_is_refused(api: Api, part: dict[str, Any]) -> None:
+    cue = create(api)
+    answer = api.patch(f"/v1/cues/{cue['id']}", part)
+    ((name, keys),) = part.items()
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"][0]["field"] == f"body.{name}.{next(iter(keys))}"
+
+
+def test_a_null_inside_the_nested_form_leaves_the_flat_one(api: Api) -> None:
+    made = api.post("/v1/cues", {"name": "f", "cron": "@daily", "callback_url": NOWHERE, "callback": {"url": None}})
+    assert made.status_code == 201
+    assert made.json()["callback"]["url"] == NOWHERE

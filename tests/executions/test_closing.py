@@ -117,3 +117,9 @@ def test_of_many_that_close_at_once_one_does_and_notifies_once() -> None:
     assert sorted(at_once([lambda row=row: close(row) for row in rows])) == [False] * 5 + [True]
     assert kinds() == ["email", "webhook"]
     assert execution.steps.count() == 1
+
+
+@pytest.mark.parametrize(("columns", "expected"), [({}, []), ({"outcome_deadline_s": 60}, ["email"])])
+def test_a_reported_failure_notifies_only_where_the_outcome_decides(columns: dict, expected: list[str]) -> None:
+    close(flying(make.cue(make.account(), **columns), outcome_success=False, outcome_recorded_at=NOW))
+    assert kinds() == expected

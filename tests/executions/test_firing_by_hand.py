@@ -169,3 +169,11 @@ def test_the_fire_call_refuses_bad_shapes(api: Api) -> None:
     ):
         assert api.post(f"/v1/cues/{cue.pk}/fire", body).status_code == 422, body
     assert not Execution.objects.exists()
+
+
+def test_a_repeated_call_gives_the_first_execution_even_when_the_cue_asks_for_more_since() -> None:
+    cue = make.cue(make.account())
+    first = firing.fire(cue, order(), now=NOW)
+    cue.required_payload_keys = ["task"]
+    cue.save()
+    assert firing.fire(cue, order(), now=NOW) == first

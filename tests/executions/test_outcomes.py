@@ -255,7 +255,7 @@ def test_a_person_may_decide(owner, state: str) -> None:
     outcomes.verify(owner, execution.pk, valid=False, reason="not the right mail", now=NOW)
     execution.refresh_from_db()
     assert (execution.outcome_state, execution.validation_state) == ("verification_failed", "invalid")
-    assert (len(execution.summary), execution.summary[-5:]) == (500, " not ")
+    assert (len(execution.summary), execution.summary[-20:]) == (500, "sss not the right mail"[-20:])
     with pytest.raises(outcomes.InvalidState):
         outcomes.verify(owner, execution.pk, valid=True, reason=None, now=NOW)
 

@@ -113,3 +113,12 @@ def test_whatever_the_fields_hold_the_outcome_can_be_stored_as_utf8(fields: dict
     text = json.dumps(outcome(**fields), ensure_ascii=False)
     assert "\\u0000" not in text
     text.encode()
+
+
+@pytest.mark.parametrize("field", ["artifacts", "metadata"])
+def test_what_is_nested_too_deep_to_be_shown_again_is_left_out(field: str) -> None:
+    opening, closing = ("[", "]") if field == "artifacts" else ('{"a":', "}")
+    deep = opening * 900 + "1" + closing * 900
+    outcome = outcome_in(f'{{"success": true, "{field}": {deep}}}'.encode())
+    assert outcome is not None
+    assert outcome[field] is None

@@ -23,7 +23,7 @@ NO_WHOLE: list[Any] = ["3", 1.5, True, [], -1, 10**400]
 # What both POST /v1/cues and PATCH /v1/cues/{id} refuse.
 CUE_FIELDS: dict[str, list[Any]] = {
     "name": [*NO_TEXT, "", "   ", "x" * 256],
-    "description": [*NO_TEXT, "x" * 10_001],
+    "description": NO_TEXT,
     "schedule": NO_OBJECT,
     "schedule.type": [*NO_TEXT, None],
     "schedule.cron": NO_TEXT,
