@@ -1,8 +1,8 @@
 """Delivering one batch of one lane: claim (a short transaction), send (none), record (a short transaction).
 
 A few requests are in flight at a time; as they end they are recorded together and others take their place. Only
-what is about to be sent is claimed, so a crash costs a moment of records, and a lane that turns slow gives back the
-rest of its batch after BATCH_TIME_S instead of holding the worker.
+what is about to be sent is claimed, so a crash costs a moment of records. A lane that turns slow does not hold the
+worker: after BATCH_TIME_S the rest of its batch goes back to the queue, and what is in flight is recorded as it ends.
 """
 
 import logging
@@ -11,11 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, connections, transaction
 
 from cueapi import clock, usage
 from cueapi.conf import conf
@@ -30,7 +30,7 @@ from executions.transports.webhook import Delivery, Result
 log = logging.getLogger(__name__)
 
 SENDERS_MAX = 256  # threads of this process that wait for receivers; started only as needed
-BATCH_TIME_S = 5.0
+BATCH_TIME_S = 1.0
 GATHER_S = 0.005  # how long a finished request waits for others to be recorded with it
 CAP_WAIT_S = 1.0  # when an account is at its cap, the rest of its work comes back after this
 
@@ -42,26 +42,53 @@ def _senders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=SENDERS_MAX, thread_name_prefix="sender")
 
 
+@cache
+def _recorder() -> ThreadPoolExecutor:
+    """One thread, so that slow receivers cost one database connection however many they are."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+
+
 def deliver(lane: str, execution_ids: Sequence[UUID], *, tick: Tick = clock.now) -> None:
-    """Deliver those of the batch that are due and that nobody else has."""
+    """Deliver those of the batch that are due and that nobody else has. Returns after about BATCH_TIME_S at most."""
     waiting = deque(execution_ids)
     flying: set[Future[Result]] = set()
     stop_at = time.monotonic() + BATCH_TIME_S
-    while waiting or flying:
-        if waiting and time.monotonic() > stop_at:
-            _give_back(lane, waiting, now=tick())
-            waiting.clear()
+    while (waiting or flying) and time.monotonic() < stop_at:
         free = conf().lane_concurrency - len(flying)
         wave = [waiting.popleft() for _ in range(min(free, len(waiting)))]
         flying |= {_senders().submit(_send, delivery, tick) for delivery in _claim(lane, wave, now=tick())}
-        done = _finished(flying, wait_s=stop_at - time.monotonic() if waiting else None)
+        done = _finished(flying, wait_s=stop_at - time.monotonic())
         flying -= done
         record([future.result() for future in done], now=tick())
+    if waiting:
+        _give_back(lane, waiting, now=tick())
+    for future in flying:
+        future.add_done_callback(partial(_record_late, tick=tick))
 
 
-def _finished(flying: set[Future[Result]], *, wait_s: float | None) -> set[Future[Result]]:
+def finish() -> None:
+    """Wait for what is in flight and record it: the last act of a worker that is asked to stop."""
+    _senders().shutdown(wait=True)
+    _recorder().shutdown(wait=True)
+
+
+def _record_late(future: Future[Result], *, tick: Tick) -> None:
+    _recorder().submit(_record_alone, future.result(), tick)
+
+
+def _record_alone(result: Result, tick: Tick) -> None:
+    """Record a request that outlasted its batch, in the recorder's thread."""
+    try:
+        record([result], now=tick())
+    except DatabaseError:
+        log.exception("delivery.not_recorded", extra={"execution": result.delivery.execution_id})
+    finally:
+        connections.close_all()
+
+
+def _finished(flying: set[Future[Result]], *, wait_s: float) -> set[Future[Result]]:
     """The requests that have ended: one within `wait_s`, if any, and those that end within GATHER_S of it."""
-    wait(flying, timeout=None if wait_s is None else max(0.0, wait_s), return_when=FIRST_COMPLETED)
+    wait(flying, timeout=max(0.0, wait_s), return_when=FIRST_COMPLETED)
     return set(wait(flying, timeout=GATHER_S).done)
 
 

@@ -1,8 +1,10 @@
 """Doors: the Celery tasks. Each reads the clock, calls one stage, and may run twice without harm."""
 
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from celery.signals import worker_shutdown
 
 from cueapi import clock
 from executions import delivery, firing, notifications, recovery
@@ -27,3 +29,9 @@ def notify(execution_id: str) -> None:
 @shared_task(name="executions.sweep")
 def sweep() -> None:
     recovery.sweep(now=clock.now())
+
+
+@worker_shutdown.connect
+def finish_deliveries(**kwargs: Any) -> None:
+    """A worker that stops first lets its requests in flight end, and records them."""
+    delivery.finish()

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 
 from cueapi.volatile import store
+from executions import delivery
 from tests.support.api import Api, api_of_new_account
 from tests.support.receiver import Receiver
 from tests.support.resolver import Resolver
@@ -73,3 +74,9 @@ def stranger(db: None) -> Api:
 def anyone(db: None) -> Api:
     """The API without a key."""
     return Api(None)
+
+
+@pytest.fixture(autouse=True)
+def patient_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch waits for its receivers, so that a loaded machine changes nothing; tests of slow lanes shorten it."""
+    monkeypatch.setattr(delivery, "BATCH_TIME_S", 20.0)

@@ -230,3 +230,17 @@ def test_reports_and_attempts_use_the_same_row(cue: Cue, receiver: Receiver) -> 
     delivery.record([Result(claimed, NOW, 5, http_status=200, reported=reply)], now=NOW)
     execution.refresh_from_db()
     assert (execution.status, execution.outcome_success, execution.outcome_result) == ("success", True, "sent")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_that_outlasts_its_batch_frees_the_worker_and_is_recorded_when_it_ends(
+    cue: Cue, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "BATCH_TIME_S", 0.2)
+    hold = threading.Event()
+    receiver.default = Answer(200, wait=hold)
+    execution = make.execution(cue)
+    assert deliver(execution).status == "delivering"
+    hold.set()
+    eventually(lambda: Execution.objects.get().status == "success", what="the late record")
+    assert log(execution) == [(1, 200, "")]
