@@ -1,4 +1,4 @@
-"""Small versions of the proofs in `tests.proofs`, with real processes: nothing is lost, late for ever, or done twice."""
+"""Small versions of the proofs in `tests.proofs`, with real processes: nothing is lost, early, or done twice."""
 
 from collections import Counter
 from collections.abc import Iterator
