@@ -6,6 +6,8 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging
 
+from cueapi.broker_watch import BrokerWatch
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("cueapi")
@@ -14,6 +16,7 @@ app.conf["CELERY_DB_REUSE_MAX"] = (
     1000  # tasks before a worker renews its database connection; Celery reads this old name
 )
 app.autodiscover_tasks()
+app.steps["consumer"].add(BrokerWatch)
 
 
 @setup_logging.connect

@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_shutdown
+from celery.signals import worker_init, worker_shutdown
 
-from cueapi import clock
+from cueapi import clock, outbound
 from executions import delivery, firing, notifications, recovery
 from executions.models import Notification
 
@@ -29,6 +29,12 @@ def notify(execution_id: str) -> None:
 @shared_task(name="executions.sweep")
 def sweep() -> None:
     recovery.sweep(now=clock.now())
+
+
+@worker_init.connect
+def warm_up(**kwargs: Any) -> None:
+    """A cue that comes due right after the start is to fire on time too."""
+    outbound.warm_up()
 
 
 @worker_shutdown.connect

@@ -7,8 +7,8 @@ applies them again to every address it connects to: nothing is gained by a name 
 """
 
 from cueapi.outbound.check import check_url
-from cueapi.outbound.client import OutboundRequest, Reply, send
+from cueapi.outbound.client import OutboundRequest, Reply, send, warm_up
 from cueapi.outbound.failures import SendError, Stage
 from cueapi.outbound.urls import lane_of
 
-__all__ = ["OutboundRequest", "Reply", "SendError", "Stage", "check_url", "lane_of", "send"]
+__all__ = ["OutboundRequest", "Reply", "SendError", "Stage", "check_url", "lane_of", "send", "warm_up"]

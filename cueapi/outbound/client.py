@@ -179,6 +179,11 @@ class _Sessions(threading.local):
 _thread = _Sessions()
 
 
+def warm_up() -> None:
+    """Read the authorities now, some 0.1 s of work, so that the first request of this process need not wait."""
+    tls_context()
+
+
 @cache
 def tls_context() -> ssl.SSLContext:
     """Trusts the bundled authorities, and those the operator has installed on this system."""
