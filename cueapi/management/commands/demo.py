@@ -80,8 +80,9 @@ def removing_cues(server: Server, screen: Screen) -> Iterator[str]:
     try:
         yield tag
     finally:
+        told = remove_cues(server, tag)  # before anything is printed: whoever reads may have gone away
         screen.line()
-        screen.line(remove_cues(server, tag))
+        screen.line(told)
 
 
 def remove_cues(server: Server, tag: str) -> str:
