@@ -5,8 +5,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from cueapi.views import StatusView
-from executions.views import HealthView
+from cueapi.views.service import StatusView
+from executions.views.service import HealthView
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/docs")),

@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 from cueapi import clock, throttling, usage
 from cueapi.errors import ConfirmationRequired, Unauthorized
 from cueapi.models import Account, ApiKey
+from cueapi.problems import validation_failed
 from cueapi.throttling import Rate
 
 
@@ -84,6 +85,14 @@ def account_of(request: Request) -> Account:
 def key_of(request: Request) -> ApiKey:
     """The key of this call, in views that need one."""
     return cast(ApiKey, request.auth)
+
+
+def checked(serializer: Any) -> dict[str, Any]:
+    """The serializer's data. Raises ValidationFailed with every field that is wrong."""
+    if not serializer.is_valid():
+        raise validation_failed(serializer.errors)
+    data: dict[str, Any] = serializer.validated_data
+    return data
 
 
 def require_confirmation(request: Request) -> None:

@@ -2,15 +2,15 @@
 
 from django.urls import path
 
-from cueapi import views
+from cueapi.views import account, service
 
 urlpatterns = [
-    path("info", views.InfoView.as_view()),
-    path("auth/register", views.RegisterView.as_view()),
-    path("auth/key", views.KeyView.as_view()),
-    path("auth/key/regenerate", views.KeyRegenerateView.as_view()),
-    path("auth/webhook-secret", views.WebhookSecretView.as_view()),
-    path("auth/webhook-secret/regenerate", views.WebhookSecretRegenerateView.as_view()),
-    path("auth/alert-webhook-secret", views.AlertSecretView.as_view()),
-    path("auth/alert-webhook-secret/regenerate", views.AlertSecretRegenerateView.as_view()),
+    path("info", service.InfoView.as_view()),
+    path("auth/register", account.RegisterView.as_view()),
+    path("auth/key", account.KeyView.as_view()),
+    path("auth/key/regenerate", account.KeyRegenerateView.as_view()),
+    path("auth/webhook-secret", account.WebhookSecretView.as_view()),
+    path("auth/webhook-secret/regenerate", account.WebhookSecretRegenerateView.as_view()),
+    path("auth/alert-webhook-secret", account.AlertSecretView.as_view()),
+    path("auth/alert-webhook-secret/regenerate", account.AlertSecretRegenerateView.as_view()),
 ]

@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock, usage
-from cueapi.api import ApiView, account_of, key_of
+from cueapi.api import ApiView, account_of, checked, key_of
 from cueapi.pagination import page
 from cueapi.serializers import MeAnswer
-from cueapi.views import ProfileView, checked
+from cueapi.views.account import ProfileView
 from cues import serializers, services
 from cues.models import Cue, CueStatus
 

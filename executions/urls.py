@@ -2,16 +2,16 @@
 
 from django.urls import path
 
-from executions import views
+from executions.views import cues, executions, outcomes
 
 urlpatterns = [
-    path("cues/<str:cue_id>", views.CueDetailView.as_view()),
-    path("cues/<str:cue_id>/fire", views.FireView.as_view()),
-    path("executions", views.ExecutionListView.as_view()),
-    path("executions/<str:execution_id>", views.ExecutionView.as_view()),
-    path("executions/<str:execution_id>/outcome", views.OutcomeView.as_view()),
-    path("executions/<str:execution_id>/evidence", views.EvidenceView.as_view()),
-    path("executions/<str:execution_id>/verify", views.VerifyView.as_view()),
-    path("executions/<str:execution_id>/verification-pending", views.VerificationPendingView.as_view()),
-    path("executions/<str:execution_id>/replay", views.ReplayView.as_view()),
+    path("cues/<str:cue_id>", cues.CueDetailView.as_view()),
+    path("cues/<str:cue_id>/fire", cues.FireView.as_view()),
+    path("executions", executions.ExecutionListView.as_view()),
+    path("executions/<str:execution_id>", executions.ExecutionView.as_view()),
+    path("executions/<str:execution_id>/outcome", outcomes.OutcomeView.as_view()),
+    path("executions/<str:execution_id>/evidence", outcomes.EvidenceView.as_view()),
+    path("executions/<str:execution_id>/verify", outcomes.VerifyView.as_view()),
+    path("executions/<str:execution_id>/verification-pending", outcomes.VerificationPendingView.as_view()),
+    path("executions/<str:execution_id>/replay", executions.ReplayView.as_view()),
 ]

@@ -1,16 +1,13 @@
-"""Doors: accounts and keys (contract 2), and what the service says of itself (contract 8.3)."""
-
-from typing import Any
+"""Doors: an account, its key and its secrets (contract 2.2)."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cueapi import __version__, accounts, clock, liveness, serializers
-from cueapi.api import ApiView, PublicView, UnlimitedView, account_of, key_of, require_confirmation
+from cueapi import accounts, clock, serializers
+from cueapi.api import ApiView, PublicView, account_of, checked, key_of, require_confirmation
 from cueapi.conf import conf
 from cueapi.errors import ApiError, NotFound
-from cueapi.problems import validation_failed
 
 
 class PlaintextUnavailable(ApiError):
@@ -18,14 +15,6 @@ class PlaintextUnavailable(ApiError):
 
     status = 410
     code = "plaintext_unavailable"
-
-
-def checked(serializer: Any) -> dict[str, Any]:
-    """The serializer's data. Raises ValidationFailed with every field that is wrong."""
-    if not serializer.is_valid():
-        raise validation_failed(serializer.errors)
-    data: dict[str, Any] = serializer.validated_data
-    return data
 
 
 class RegisterView(PublicView):
@@ -143,36 +132,3 @@ class AlertSecretRegenerateView(ApiView):
         require_confirmation(request)
         secret = accounts.regenerate_alert_secret(account_of(request))
         return Response({"alert_webhook_secret": secret, "previous_secret_revoked": True})
-
-
-class StatusView(UnlimitedView):
-    @extend_schema(
-        operation_id="status",
-        responses={200: serializers.StatusAnswer, 503: serializers.StatusAnswer},
-        summary="One word on how it goes",
-    )
-    def get(self, request: Request) -> Response:
-        health = liveness.look(now=clock.now())
-        if health.database != "ok":
-            return Response({"status": "down", "reason": "postgres unreachable"}, status=503)
-        if health.volatile != "ok":
-            return Response({"status": "degraded", "reason": "redis unreachable"})
-        if health.beat != "ok":
-            return Response({"status": "degraded", "reason": "poller stale"})
-        return Response({"status": "healthy"})
-
-
-class InfoView(UnlimitedView):
-    @extend_schema(operation_id="info", responses={200: serializers.InfoAnswer}, summary="What this server is")
-    def get(self, request: Request) -> Response:
-        return Response(
-            {
-                "version": __version__,
-                "authorization_backend": "api_key",
-                "authentication_paths": {
-                    "per_user_api_key": True,
-                    "internal_token_with_on_behalf_of": False,
-                },
-                "disabled_primitives": [],
-            }
-        )

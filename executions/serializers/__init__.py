@@ -1,0 +1,1 @@
+"""The shapes of executions and of what is said about them."""

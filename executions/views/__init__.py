@@ -1,0 +1,1 @@
+"""Doors: executions and what is said about them (contract 5, 7 and 8)."""

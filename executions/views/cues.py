@@ -1,0 +1,79 @@
+"""Doors: the paths of a cue that need executions (contract 3.5 and 3.6)."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cueapi import clock
+from cueapi.api import ApiView, account_of, checked
+from cueapi.errors import InvalidSchedule, ValidationFailed
+from cueapi.pagination import page
+from cues import schedule, services
+from cues import serializers as cue_serializers
+from cues.views import CueView
+from executions import firing
+from executions.firing import ManualFire
+from executions.models import Execution
+from executions.serializers import executions as shapes
+
+DETAIL_LIMIT = 10
+
+
+class CueDetailView(CueView):
+    @extend_schema(
+        operation_id="get_cue",
+        parameters=[
+            OpenApiParameter("execution_limit", int),
+            OpenApiParameter("execution_offset", int),
+        ],
+        responses={200: shapes.CueDetail},
+        summary="A cue and its latest executions",
+    )
+    def get(self, request: Request, cue_id: str) -> Response:
+        cue = services.find(account_of(request), cue_id)
+        wanted = page(request, default=DETAIL_LIMIT, limit="execution_limit", offset="execution_offset")
+        runs = Execution.objects.filter(cue=cue)
+        return Response(
+            {
+                **cue_serializers.render(cue),
+                "executions": [shapes.render(run) for run in wanted.of(runs.newest_first())],
+                "execution_total": runs.count(),
+                "execution_limit": wanted.limit,
+                "execution_offset": wanted.offset,
+            }
+        )
+
+
+class FireView(ApiView):
+    @extend_schema(
+        operation_id="fire_cue",
+        request=shapes.FireIn,
+        responses={200: shapes.FireOut},
+        summary="Fire a cue now, or at send_at, beside its schedule",
+    )
+    def post(self, request: Request, cue_id: str) -> Response:
+        cue = services.find(account_of(request), cue_id)
+        data = checked(shapes.FireIn(data=request.data))
+        execution = firing.fire(cue, _order(data, dict(request.data)), now=clock.now())
+        return Response(shapes.render_fire(execution))
+
+
+def _order(data: dict[str, Any], body: dict[str, Any]) -> ManualFire:
+    return ManualFire(
+        payload_override=data.get("payload_override"),
+        merge_strategy=data.get("merge_strategy") or "merge",
+        send_at=_instant(data["send_at"]) if data.get("send_at") else None,
+        exit_criteria=data.get("exit_criteria"),
+        idempotency_key=data.get("idempotency_key"),
+        body=body,
+    )
+
+
+def _instant(text: str) -> Any:
+    try:
+        return schedule.parse_at(text, ZoneInfo("UTC"))
+    except InvalidSchedule:
+        raise ValidationFailed.of("body.send_at", "must be a timestamp such as 2031-05-04T09:00:00Z") from None

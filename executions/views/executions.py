@@ -1,0 +1,104 @@
+"""Doors: executions, their list and their replay (contract 5.1 and 5.12)."""
+
+from typing import Any
+
+from django.db.models import Min
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cueapi import clock
+from cueapi.api import ApiView, account_of
+from cueapi.errors import BadRequest
+from cueapi.ids import parse_execution_id
+from cueapi.pagination import page
+from cues.views import PAGE_PARAMETERS
+from executions import firing, outcomes
+from executions.models import Execution
+from executions.serializers import executions as shapes
+
+LIST_LIMIT = 20
+EQUALITY_FILTERS = {
+    "cue_id": "cue",
+    "status": "status",
+    "outcome_state": "outcome_state",
+    "worker_id": "claimed_by_worker",
+    "triggered_by": "triggered_by",
+    "result_type": "result_type",
+}
+
+
+class ExecutionListView(ApiView):
+    @extend_schema(
+        operation_id="list_executions",
+        parameters=[
+            *[OpenApiParameter(name, str) for name in EQUALITY_FILTERS],
+            OpenApiParameter("status__in", str, description="comma list"),
+            OpenApiParameter("has_evidence", bool),
+            *PAGE_PARAMETERS,
+        ],
+        responses={200: shapes.ExecutionList},
+        summary="Your executions, newest first",
+    )
+    def get(self, request: Request) -> Response:
+        wanted = page(request, default=LIST_LIMIT)
+        found = _filtered(Execution.objects.of(account_of(request)), request)
+        total = found.count()
+        oldest = found.filter(claimed_at__isnull=False).aggregate(oldest=Min("claimed_at"))["oldest"]
+        return Response(
+            {
+                "executions": [shapes.render(run) for run in wanted.of(found.newest_first())],
+                "total": total,
+                "limit": wanted.limit,
+                "offset": wanted.offset,
+                "has_more": wanted.offset + wanted.limit < total,
+                "oldest_claimed_at": clock.rfc3339(oldest),
+            }
+        )
+
+
+def _filtered(executions: Any, request: Request) -> Any:
+    """The query's filters; what cannot match matches nothing."""
+    query = request.query_params
+    for name, column in EQUALITY_FILTERS.items():
+        if name in query:
+            executions = executions.filter(**{column: query[name].replace("\x00", "\ufffd")})
+    if "status__in" in query:
+        executions = executions.filter(status__in=_statuses(request))
+    if query.get("has_evidence", "").lower() == "true":
+        executions = executions.filter(external_id__gt="")
+    return executions
+
+
+def _statuses(request: Request) -> list[str]:
+    if "status" in request.query_params:
+        raise BadRequest("Use status or status__in, not both.", code="conflicting_filters")
+    names = [name.strip() for name in request.query_params["status__in"].split(",")]
+    wanted = [name.replace("\x00", "\ufffd") for name in names if name][:100]
+    if not wanted:
+        raise BadRequest("status__in is empty. Send names such as failed,missed.", code="invalid_status_in")
+    return wanted
+
+
+class ExecutionView(ApiView):
+    @extend_schema(
+        operation_id="get_execution",
+        responses={200: shapes.ExecutionDetail},
+        summary="One execution with its attempts and its history",
+    )
+    def get(self, request: Request, execution_id: str) -> Response:
+        execution = outcomes.find(account_of(request), parse_execution_id(execution_id))
+        return Response(shapes.render_detail(execution))
+
+
+class ReplayView(ApiView):
+    @extend_schema(
+        operation_id="replay_execution",
+        request=None,
+        responses={200: shapes.ReplayOut},
+        summary="Run an ended execution again, as it was",
+    )
+    def post(self, request: Request, execution_id: str) -> Response:
+        original = outcomes.find(account_of(request), parse_execution_id(execution_id))
+        execution = firing.replay(original, now=clock.now())
+        return Response({**shapes.render_fire(execution), "replayed_from": str(original.pk)})

@@ -1,0 +1,39 @@
+"""Doors: how each part of the service does (contract 8.3)."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cueapi import __version__, clock, liveness
+from cueapi.api import UnlimitedView
+from executions import health
+from executions.serializers import service as shapes
+
+
+class HealthView(UnlimitedView):
+    @extend_schema(operation_id="health", responses={200: shapes.HealthOut}, summary="How each part does")
+    def get(self, request: Request) -> Response:
+        now = clock.now()
+        seen = liveness.look(now=now)
+        cycle = seen.cycle
+        return Response(
+            {
+                "status": "healthy" if seen.is_healthy else "degraded",
+                "version": __version__,
+                "timestamp": clock.rfc3339(now),
+                "services": {
+                    "postgres": seen.database,
+                    "redis": seen.volatile,
+                    "poller": seen.beat,
+                    "worker": "none",
+                },
+                "poller": {
+                    "last_run": clock.rfc3339(cycle.ran_at) if cycle else None,
+                    "seconds_ago": max(0, round(now.timestamp() - cycle.at)) if cycle else None,
+                    "cues_last_cycle": cycle.cues if cycle else None,
+                    "cycle_duration_ms": cycle.duration_ms if cycle else None,
+                },
+                "workers": {"active_count": 0},
+                "queue": health.counters(now=now) if seen.database == "ok" else health.UNKNOWN,
+            }
+        )
