@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     env: Literal["development", "production"] = "development"
     base_url: str = "http://localhost:8000"
     secret_key: str = ""  # signs sessions and derives the key that encrypts secrets at rest
+    secret_key_fallbacks: str = ""  # comma list of earlier ones, which still open what they sealed
     session_secret: str = ""
     allowed_hosts: str = "*"  # comma list; the API answers any Host by default
     trusted_proxy_count: int = 0  # how many proxies append to X-Forwarded-For in front of us
@@ -44,6 +45,10 @@ class Settings(BaseSettings):
     default_monthly_execution_limit: int | None = None  # 0 is "no limit"; None is "the plan's"
     disable_quota_enforcement: bool = False
     keep_key_copy: bool = False  # needs session_secret
+    disable_device_code: bool = False
+    auth_verify_confirm: bool = False  # the link in a login mail asks for a press of a button
+    session_jwt_expiry_hours: float = Field(24, gt=0)
+    fire_limit_per_hour: int = Field(0, ge=0)  # manual fires for one account; 0 is "no limit"
 
     # Delivery
     webhook_timeout_seconds: float = Field(30, gt=0)  # connect to last byte
@@ -54,6 +59,11 @@ class Settings(BaseSettings):
     allow_http_callbacks: bool = False
     callback_allow_hosts: str = ""  # comma list of host names
     callback_allow_cidrs: str = ""  # comma list of networks
+
+    # Pulling workers and reports
+    long_poll_max_seconds: float = Field(30, ge=0)  # a longer `wait` is shortened to this
+    long_poll_waiters_max: int = Field(32, ge=0)  # in one web process; who comes then is answered at once
+    report_link_hours: float = Field(168, gt=0)  # how long a delivery's report links work
 
     # Time and recovery
     missed_grace_seconds: float = 60

@@ -39,6 +39,9 @@ class Account(AbstractBaseUser, PermissionsMixin):
     rate_limit_per_minute = models.PositiveIntegerField(default=6_000)
 
     webhook_secret = SealedTextField(default=ids.webhook_secret, editable=False)
+    previous_webhook_secret = SealedTextField(blank=True, editable=False)  # signs too, until the overlap ends
+    previous_webhook_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
+    alert_email = models.BooleanField(default=True)  # whether alerts are mailed
     alert_webhook_url = models.TextField(blank=True)
     alert_webhook_secret = SealedTextField(blank=True, editable=False)
 
@@ -82,12 +85,62 @@ class MonthlyUsage(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="usage")
     month = models.DateField()  # its first day
     executions = models.PositiveIntegerField(default=0)
+    limit_reached_at = models.DateTimeField(null=True, blank=True)  # the grace starts here, once a month
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "month"], name="usage_once_a_month")]
 
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}: {self.executions}"
+
+
+class DeviceLoginStatus(models.TextChoices):
+    PENDING = "pending"  # the code is known
+    EMAIL_SENT = "email_sent"  # a link was mailed
+    APPROVED = "approved"  # the link was opened; the next poll gets the key
+    CLAIMED = "claimed"  # the key was handed out
+
+
+class DeviceLogin(models.Model):
+    """One login of a command line or a worker: its code, the link that was mailed, the session it may open."""
+
+    code = models.CharField(max_length=128, unique=True)
+    status = models.CharField(max_length=10, choices=DeviceLoginStatus, default=DeviceLoginStatus.PENDING)
+    email = models.EmailField(max_length=254, blank=True)
+    account = models.ForeignKey(Account, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    link_hash = models.CharField(max_length=64, blank=True)  # of the token in the mail; empty once used
+    link_expires_at = models.DateTimeField(null=True, blank=True)
+    session_hash = models.CharField(max_length=64, blank=True)  # of the one-time session token; empty once used
+    session_expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["expires_at"], name="device_login_expires"),
+            models.Index(fields=["session_hash"], name="device_login_session"),
+        ]
+
+    def __str__(self) -> str:
+        return f"login {self.pk}: {self.status}"
+
+
+class IdempotentCall(models.Model):
+    """The first answer to a call that carried an Idempotency-Key; the same call gets it again for a day."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    request_hash = models.CharField(max_length=64)  # of method, path and body
+    status = models.PositiveSmallIntegerField()
+    body = SealedTextField(blank=True)  # JSON; it may hold a new key
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "key"], name="idempotent_call_once")]
+        indexes = [models.Index(fields=["created_at"], name="idempotent_call_age")]
+
+    def __str__(self) -> str:
+        return f"call {self.pk}: {self.status}"
 
 
 def month_of(day: date) -> date:

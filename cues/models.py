@@ -85,6 +85,7 @@ class Cue(models.Model):
     next_run = models.DateTimeField(null=True, blank=True)
     last_slot = models.DateTimeField(null=True, blank=True)  # the latest due time that was dealt with
     last_run = models.DateTimeField(null=True, blank=True)
+    success_expected_by = models.DateTimeField(null=True, blank=True, editable=False)  # only with alerts set
     catch_up = models.CharField(max_length=20, choices=CatchUp, default=CatchUp.RUN_ONCE)
     periodic_task = models.OneToOneField(
         "django_celery_beat.PeriodicTask", null=True, blank=True, editable=False, on_delete=models.PROTECT
@@ -137,6 +138,9 @@ class Cue(models.Model):
             models.Index(fields=["next_run"], condition=Q(next_run__isnull=False), name="cue_due"),
             models.Index(fields=["account", "-created_at", "-id"], name="cue_newest_first"),
             models.Index(fields=["account", "status"], name="cue_by_status"),
+            models.Index(
+                fields=["success_expected_by"], condition=Q(success_expected_by__isnull=False), name="cue_success_due"
+            ),
         ]
 
     def __str__(self) -> str:

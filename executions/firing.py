@@ -1,4 +1,4 @@
-"""The one birth: every execution starts here, by its cue's schedule, by hand, or as a replay.
+"""Why an execution starts: by its cue's schedule, by hand, or as a replay.
 
 Firing is safe under races: due cues are locked (skipping those another process holds), the cue moves on in the same
 transaction that inserts its execution, and a slot can exist only once.
@@ -21,9 +21,9 @@ from cueapi.signing import canonical_json
 from cues import beat, schedule
 from cues import lifecycle as cue_lifecycle
 from cues.definition import check_payload_size
-from cues.models import Cue, Transport
+from cues.models import Cue
 from cues.services import CueNotFound
-from executions import lanes, lifecycle
+from executions import birth
 from executions.models import Execution
 from executions.states import FINAL, Trigger
 
@@ -56,9 +56,8 @@ def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
             .order_by("pk")
         )
         executions = [execution for cue in due for execution in _fire(cue, now=now)]
-        lifecycle.born(executions, reason="its time came")
+        birth.bear(executions, reason="its time came", now=now)
         beat.mark_fired(due, now=now)
-        _hand_out(executions, {cue.pk: cue for cue in due}, now=now)
     _come_back_for(set(cue_ids) - {cue.pk for cue in due}, now=now)
     return len(executions)
 
@@ -83,7 +82,7 @@ def _fire(cue: Cue, *, now: datetime) -> list[Execution]:
     cue_lifecycle.advance(cue, next_run=plan.next_run, last_slot=last_slot, fired=len(plan.slots), now=now)
     if not plan.slots and not cue.is_recurring:
         cue_lifecycle.finish_one_shot(cue.pk, slot=last_slot, success=False, now=now)
-    return [_new(cue, slot, Trigger.SCHEDULED, cue.payload, now=now) for slot in plan.slots]
+    return [birth.new(cue, slot, Trigger.SCHEDULED, cue.payload, now=now) for slot in plan.slots]
 
 
 def _plan(cue: Cue, due_at: datetime, *, now: datetime) -> schedule.Plan:
@@ -118,14 +117,12 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
         first = _already_fired(cue, order, now=now) if order.idempotency_key else None
         if first is not None:
             return first
-        execution = _new(cue, due_at, Trigger.MANUAL_FIRE, _effective_payload(cue, order), now=now)
+        execution = birth.new(cue, due_at, Trigger.MANUAL_FIRE, _effective_payload(cue, order), now=now)
         execution.exit_criteria = order.exit_criteria
         if order.idempotency_key:
             execution.idempotency_key = order.idempotency_key
             execution.idempotency_hash = _hash(order.body)
-        lifecycle.born([execution], reason="fired by hand")
-        if due_at <= now:
-            _hand_out([execution], {cue.pk: cue}, now=now)
+        birth.bear([execution], reason="fired by hand", now=now)
     return execution
 
 
@@ -181,40 +178,10 @@ def replay(original: Execution, *, now: datetime) -> Execution:
     """A new execution with the original's payload and criteria, due now. Raises ExecutionInFlight."""
     if original.status not in FINAL:
         raise ExecutionInFlight()
-    execution = _new(original.cue, now, Trigger.REPLAY, original.payload, now=now)
+    execution = birth.new(original.cue, now, Trigger.REPLAY, original.payload, now=now)
     execution.exit_criteria = original.exit_criteria
     execution.replayed_from = original
     with transaction.atomic():
         _hold(original.cue)
-        lifecycle.born([execution], reason="replayed by hand")
-        _hand_out([execution], {original.cue_id: original.cue}, now=now)
+        birth.bear([execution], reason="replayed by hand", now=now)
     return execution
-
-
-# --- Shared -----------------------------------------------------------------------------------------------------
-
-
-def _new(cue: Cue, scheduled_for: datetime, trigger: Trigger, payload: dict[str, Any], *, now: datetime) -> Execution:
-    return Execution(
-        account_id=cue.account_id,
-        cue=cue,
-        transport=cue.transport,
-        triggered_by=trigger,
-        scheduled_for=scheduled_for,
-        payload=payload,
-        due_at=scheduled_for,
-        queued_at=now if cue.transport == Transport.WEBHOOK and scheduled_for <= now else None,
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _hand_out(executions: Iterable[Execution], cues: dict[str, Cue], *, now: datetime) -> None:
-    lanes.hand_out(
-        (
-            (cues[execution.cue_id].lane, execution.pk)
-            for execution in executions
-            if execution.transport == Transport.WEBHOOK
-        ),
-        now=now,
-    )

@@ -92,6 +92,9 @@ class Execution(models.Model):
                 condition=Q(triggered_by=Trigger.SCHEDULED),
                 name="execution_once_per_slot",
             ),
+            models.UniqueConstraint(
+                fields=["chain_parent"], condition=Q(triggered_by=Trigger.CHAIN), name="execution_chained_once"
+            ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="execution_status_known"),
             models.CheckConstraint(
                 condition=Q(status__in=_FINAL, due_at=None, closed_at__isnull=False)
@@ -104,6 +107,16 @@ class Execution(models.Model):
             models.Index(fields=["account", "-created_at", "-id"], name="execution_newest_first"),
             models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
             models.Index(fields=["account"], condition=Q(status=Status.DELIVERING), name="execution_in_flight"),
+            models.Index(
+                fields=["account", "due_at"],
+                condition=Q(status=Status.PENDING, transport=Transport.WORKER),
+                name="execution_claimable",
+            ),
+            models.Index(
+                fields=["account", "outcome_recorded_at"],
+                condition=Q(outcome_recorded_at__isnull=False),
+                name="execution_reported",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -155,6 +168,61 @@ class Step(models.Model):
         return f"{self.before or 'created'} → {self.after}: {self.reason}"
 
 
+class Worker(models.Model):
+    """A process of the account's that pulls work. Its first heartbeat registers it."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="workers")
+    worker_id = models.CharField(max_length=255)  # the caller's own name for it
+    handlers = models.JSONField(null=True, blank=True)  # the tasks it says it can do
+    last_heartbeat_at = models.DateTimeField()
+    registered_at = models.DateTimeField()
+    offline_mailed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "worker_id"], name="worker_id_unique")]
+        indexes = [models.Index(fields=["last_heartbeat_at"], name="worker_heartbeat")]
+
+    def __str__(self) -> str:
+        return self.worker_id
+
+
+class AlertType(models.TextChoices):
+    CONSECUTIVE_FAILURES = "consecutive_failures"
+    VERIFICATION_FAILED = "verification_failed"
+    OUTCOME_TIMEOUT = "outcome_timeout"
+    MISSED_WINDOW = "missed_window"
+
+
+class Severity(models.TextChoices):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Alert(models.Model):
+    """Something a person should know of a cue or an execution."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="alerts")
+    cue = models.ForeignKey(Cue, null=True, blank=True, on_delete=models.CASCADE, related_name="alert_log")
+    execution = models.ForeignKey(Execution, null=True, blank=True, on_delete=models.CASCADE, related_name="alerts")
+    alert_type = models.CharField(max_length=24, choices=AlertType)
+    severity = models.CharField(max_length=10, choices=Severity, default=Severity.WARNING)
+    message = models.CharField(max_length=500)
+    metadata = models.JSONField(default=dict)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "-created_at", "-id"], name="alert_newest_first"),
+            models.Index(fields=["cue", "alert_type", "-created_at"], name="alert_of_cue"),
+        ]
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class NotificationKind(models.TextChoices):
     EMAIL = "email"
     WEBHOOK = "webhook"
@@ -169,9 +237,13 @@ class NotificationState(models.TextChoices):
 
 
 class Notification(models.Model):
-    """A mail or a call that a final failure causes: at most one of each kind for an execution."""
+    """A mail or a call about a failed execution, an alert or a silent worker: at most one of each kind for each."""
 
-    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="notifications")
+    execution = models.ForeignKey(
+        Execution, null=True, blank=True, on_delete=models.CASCADE, related_name="notifications"
+    )
+    alert = models.ForeignKey(Alert, null=True, blank=True, on_delete=models.CASCADE, related_name="notifications")
+    worker = models.ForeignKey(Worker, null=True, blank=True, on_delete=models.CASCADE, related_name="notifications")
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
     kind = models.CharField(max_length=10, choices=NotificationKind)
     state = models.CharField(max_length=10, choices=NotificationState, default=NotificationState.WAITING)
@@ -183,6 +255,13 @@ class Notification(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["execution", "kind"], name="notification_once"),
+            models.UniqueConstraint(fields=["alert", "kind"], name="notification_once_for_alert"),
+            models.CheckConstraint(
+                condition=Q(execution__isnull=False, alert=None, worker=None)
+                | Q(execution=None, alert__isnull=False, worker=None)
+                | Q(execution=None, alert=None, worker__isnull=False),
+                name="notification_has_one_subject",
+            ),
         ]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="notification_due"),

@@ -48,6 +48,7 @@ def _send(notification: Notification, *, now: datetime) -> bool:
     if notification.kind == NotificationKind.EMAIL and _mails_last_hour(notification, now) >= MAILS_PER_HOUR:
         return _settle(notification, state=NotificationState.SUPPRESSED, error="over the hourly limit of mails")
     send = send_failure_mail if notification.kind == NotificationKind.EMAIL else call_failure_webhook
+    assert notification.execution is not None  # noqa: S101  the only subject so far
     try:
         send(notification.execution, now=now)
     except (outbound.SendError, Rejected, OSError) as error:
