@@ -28,7 +28,6 @@ from cues.models import (
 )
 
 DELETE_TRIES = 5
-NO_CHAINING = "on_success_fire is kept, but this version does not fire the other cue yet."
 NO_WORKERS = "No active workers: the work waits until one asks for it."
 
 
@@ -68,8 +67,6 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
     definition.set_on_failure(cue, data.get("on_failure") or {})
     if cue.transport == Transport.WORKER:
         warnings.append(NO_WORKERS)
-    if cue.on_success_fire_id:
-        warnings.append(NO_CHAINING)
     with transaction.atomic():
         _lock(account)
         _refuse_taken_name(cue)

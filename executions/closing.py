@@ -12,7 +12,7 @@ from django.db import transaction
 from cueapi.queue import enqueue
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport
-from executions import lifecycle
+from executions import chaining, lifecycle
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
 
@@ -31,6 +31,8 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, **cha
             )
         if to in FAILURE:
             _escalate(execution, now=now)
+        else:
+            chaining.follow(execution, now=now)
     return True
 
 

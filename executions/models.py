@@ -127,6 +127,12 @@ class Execution(models.Model):
         return self.status in FINAL
 
     @property
+    def criteria(self) -> set[str]:
+        """The assertions that a success must carry: this run's own, else its cue's."""
+        own = self.exit_criteria
+        return set((self.cue.required_assertions if own is None else own) or ())
+
+    @property
     def reported(self) -> bool | None:
         """What an explicit report said; None without one."""
         return None if self.outcome_is_provisional else self.outcome_success

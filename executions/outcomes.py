@@ -13,7 +13,7 @@ from cueapi.errors import Conflict, NotFound
 from cueapi.models import Account
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport, VerificationMode
-from executions import closing
+from executions import chaining, closing
 from executions.models import Execution
 from executions.states import FINAL, OutcomeState, Status
 
@@ -62,6 +62,7 @@ def report(account: Account, execution_id: UUID, data: dict[str, Any], *, now: d
             raise OutcomeAlreadyRecorded()
         _write(execution, data, provisional=False, now=now)
         _finish(execution, now=now)
+        chaining.follow(execution, now=now)
     return execution
 
 
@@ -85,6 +86,7 @@ def add_evidence(account: Account, execution_id: UUID, data: dict[str, Any], *, 
         if execution.outcome_state == OutcomeState.VERIFICATION_FAILED and _is_judged_by_evidence(execution):
             _judge(execution)
         _save(execution, now=now)
+        chaining.follow(execution, now=now)
     return execution
 
 
@@ -105,6 +107,7 @@ def verify(account: Account, execution_id: UUID, *, valid: bool, reason: str | N
             room = SUMMARY_CHARS - len(reason) - 1
             execution.summary = f"{(execution.summary or '')[: max(0, room)]} {reason}".strip()
         _save(execution, now=now)
+        chaining.follow(execution, now=now)
     return execution
 
 
@@ -185,18 +188,11 @@ def _judge(execution: Execution) -> None:
 def _is_judged_by_evidence(execution: Execution) -> bool:
     """Whether evidence can mend the verdict; a person's rejection under any other mode stands."""
     proof = PROOF.get(VerificationMode(execution.cue.verification))
-    return bool(execution.outcome_success and (proof or _required_assertions(execution)))
+    return bool(execution.outcome_success and (proof or execution.criteria))
 
 
 def _missing_assertions(execution: Execution) -> set[str]:
-    return _required_assertions(execution) - set(execution.assertions or {})
-
-
-def _required_assertions(execution: Execution) -> set[str]:
-    required = execution.exit_criteria
-    if required is None:
-        required = execution.cue.required_assertions
-    return set(required or ())
+    return execution.criteria - set(execution.assertions or {})
 
 
 def _finish(execution: Execution, *, now: datetime) -> None:
