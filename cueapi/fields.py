@@ -71,3 +71,13 @@ class Choice(serializers.ChoiceField):
 
 class Instant(serializers.DateTimeField):
     """An instant in answers: RFC 3339 in UTC."""
+
+
+class Optional(serializers.Serializer):
+    """A part of the body in which nothing is required."""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields_ = super().get_fields()
+        for field in fields_.values():
+            field.required = False
+        return fields_

@@ -121,8 +121,11 @@ def _locked(account: Account, cue_id: str) -> Cue:
     return locked
 
 
-def delete(cue: Cue) -> None:
-    """Delete the cue with its executions and its periodic task; what is in flight ends without a record."""
+def delete(cue: Cue) -> bool:
+    """Delete the cue with its executions and its periodic task; what is in flight ends without a record.
+
+    False when somebody else deleted it first.
+    """
     for _ in range(DELETE_TRIES - 1):
         try:
             return _delete(cue)
@@ -131,9 +134,18 @@ def delete(cue: Cue) -> None:
     return _delete(cue)
 
 
-def _delete(cue: Cue) -> None:
+def _delete(cue: Cue) -> bool:
     with transaction.atomic():
-        Cue.objects.filter(pk=cue.pk).delete()
+        _, rows = Cue.objects.filter(pk=cue.pk).delete()
+    return bool(rows.get("cues.Cue"))
+
+
+def delete_if_there(account: Account, cue_id: str) -> bool:
+    """Delete the account's cue; False when there is none with this id."""
+    try:
+        return delete(find(account, cue_id))
+    except CueNotFound:
+        return False
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------

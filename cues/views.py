@@ -10,12 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock, usage
-from cueapi.api import ApiView, account_of, checked, key_of
+from cueapi.api import ApiView, account_of, checked, key_of, require_confirmation
 from cueapi.pagination import page
 from cueapi.serializers import MeAnswer
 from cueapi.views.account import ProfileView
-from cues import serializers, services
+from cues import services
 from cues.models import Cue, CueStatus
+from cues.serializers import answers, requests
 
 DEFAULT_LIMIT = 50
 PAGE_PARAMETERS = [
@@ -27,19 +28,20 @@ PAGE_PARAMETERS = [
 class CueListView(ApiView):
     @extend_schema(
         operation_id="create_cue",
-        request=serializers.CueCreate,
-        responses={201: serializers.CueOut},
+        request=requests.CueCreate,
+        responses={201: answers.CueOut},
         summary="Declare a cue: now, at a time, or on a cron",
     )
     def post(self, request: Request) -> Response:
-        data = checked(serializers.CueCreate(data=request.data))
+        data = checked(requests.CueCreate(data=request.data))
         created = services.create(account_of(request), data, now=clock.now())
-        return Response(serializers.render(created.cue, created.warning), status=201)
+        warnings = filter(None, [created.warning, requests.unknown_fields(dict(request.data))])
+        return Response(answers.render(created.cue, " ".join(warnings) or None), status=201)
 
     @extend_schema(
         operation_id="list_cues",
         parameters=[OpenApiParameter("status", str), *PAGE_PARAMETERS],
-        responses={200: serializers.CueList},
+        responses={200: answers.CueList},
         summary="Your cues, newest first",
     )
     def get(self, request: Request) -> Response:
@@ -49,10 +51,29 @@ class CueListView(ApiView):
             cues = cues.filter(status=_storable(request.query_params["status"]))
         return Response(
             {
-                "cues": [serializers.render(cue) for cue in wanted.of(cues)],
+                "cues": [answers.render(cue) for cue in wanted.of(cues)],
                 "total": cues.count(),
                 "limit": wanted.limit,
                 "offset": wanted.offset,
+            }
+        )
+
+
+class BulkDeleteView(ApiView):
+    @extend_schema(
+        operation_id="bulk_delete_cues",
+        request=requests.BulkDelete,
+        responses={200: answers.BulkDeleted},
+        summary="Delete up to 100 cues, each on its own (needs X-Confirm-Destructive: true)",
+    )
+    def post(self, request: Request) -> Response:
+        require_confirmation(request)
+        wanted = checked(requests.BulkDelete(data=request.data))["ids"]
+        deleted = [services.delete_if_there(account_of(request), cue_id) for cue_id in wanted]
+        return Response(
+            {
+                "deleted": [cue_id for cue_id, done in zip(wanted, deleted, strict=True) if done],
+                "skipped": [cue_id for cue_id, done in zip(wanted, deleted, strict=True) if not done],
             }
         )
 
@@ -62,15 +83,15 @@ class CueView(ApiView):
 
     @extend_schema(
         operation_id="update_cue",
-        request=serializers.CuePatch,
-        responses={200: serializers.CueOut},
+        request=requests.CuePatch,
+        responses={200: answers.CueOut},
         summary="Change a cue; only what is sent changes",
     )
     def patch(self, request: Request, cue_id: str) -> Response:
         account = account_of(request)
         services.find(account, cue_id)
-        data = checked(serializers.CuePatch(data=request.data))
-        return Response(serializers.render(services.update(account, cue_id, data, now=clock.now())))
+        data = checked(requests.CuePatch(data=request.data))
+        return Response(answers.render(services.update(account, cue_id, data, now=clock.now())))
 
     @extend_schema(operation_id="delete_cue", responses={204: None}, summary="Delete a cue and its executions")
     def delete(self, request: Request, cue_id: str) -> Response:
@@ -79,7 +100,7 @@ class CueView(ApiView):
 
 
 class CuePauseView(ApiView):
-    @extend_schema(operation_id="pause_cue", request=None, responses={200: serializers.CueOut}, summary="Pause a cue")
+    @extend_schema(operation_id="pause_cue", request=None, responses={200: answers.CueOut}, summary="Pause a cue")
     def post(self, request: Request, cue_id: str) -> Response:
         return _switch(request, cue_id, "paused")
 
@@ -88,7 +109,7 @@ class CueResumeView(ApiView):
     @extend_schema(
         operation_id="resume_cue",
         request=None,
-        responses={200: serializers.CueOut},
+        responses={200: answers.CueOut},
         summary="Resume a paused cue from now on",
     )
     def post(self, request: Request, cue_id: str) -> Response:
@@ -97,7 +118,7 @@ class CueResumeView(ApiView):
 
 def _switch(request: Request, cue_id: str, status: str) -> Response:
     cue = services.update(account_of(request), cue_id, {"status": status}, now=clock.now())
-    return Response(serializers.render(cue))
+    return Response(answers.render(cue))
 
 
 class MeView(ProfileView):

@@ -1,15 +1,18 @@
 """The shapes of executions, and of the calls that make one."""
 
+from dataclasses import asdict
 from typing import Any
 
 from rest_framework import serializers
 
 from cueapi import fields
 from cueapi.clock import rfc3339
-from cues.serializers import CueOut, Optional
+from cueapi.fields import Optional
+from cues.serializers.answers import CueOut
 from executions.models import Attempt, Execution, Step
 from executions.serializers.outcomes import OutcomeOut, render_outcome
 from executions.states import OutcomeState, Status, Trigger
+from executions.statistics import WINDOW, CueStats
 
 
 class FireIn(Optional):
@@ -92,11 +95,19 @@ class ExecutionList(serializers.Serializer):
     oldest_claimed_at = fields.Instant(allow_null=True)
 
 
+class CueStatsOut(serializers.Serializer):
+    window_days = fields.Whole()
+    executions = fields.Whole()
+    success_rate = serializers.FloatField(allow_null=True, help_text="share of the ended, 0 to 1")
+    miss_rate = serializers.FloatField(allow_null=True)
+
+
 class CueDetail(CueOut):
     executions = ExecutionOut(many=True)
     execution_total = fields.Whole()
     execution_limit = fields.Whole()
     execution_offset = fields.Whole()
+    stats = CueStatsOut()
 
 
 class FireOut(serializers.Serializer):
@@ -171,6 +182,10 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     return {"at": rfc3339(step.at), "before": step.before or None, "after": step.after, "reason": step.reason}
+
+
+def render_stats(stats: CueStats) -> dict[str, Any]:
+    return {"window_days": WINDOW.days, **asdict(stats)}
 
 
 def render_fire(execution: Execution) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from cueapi import fields
 from cueapi.clock import rfc3339
 from cueapi.errors import BadRequest
-from cues.serializers import Optional
+from cueapi.fields import Optional
 from executions.models import Execution
 
 METADATA_MAX_BYTES = 10_240

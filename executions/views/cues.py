@@ -12,9 +12,9 @@ from cueapi.api import ApiView, account_of, checked
 from cueapi.errors import InvalidSchedule, ValidationFailed
 from cueapi.pagination import page
 from cues import schedule, services
-from cues import serializers as cue_serializers
+from cues.serializers import answers
 from cues.views import CueView
-from executions import firing
+from executions import firing, statistics
 from executions.firing import ManualFire
 from executions.models import Execution
 from executions.serializers import executions as shapes
@@ -38,7 +38,8 @@ class CueDetailView(CueView):
         runs = Execution.objects.filter(cue=cue)
         return Response(
             {
-                **cue_serializers.render(cue),
+                **answers.render(cue),
+                "stats": shapes.render_stats(statistics.of_cue(cue, now=clock.now())),
                 "executions": [shapes.render(run) for run in wanted.of(runs.newest_first())],
                 "execution_total": runs.count(),
                 "execution_limit": wanted.limit,

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from cues import serializers
 from cues.models import Cue
+from cues.serializers.answers import CueOut, render
 from tests.support import make
 from tests.support.api import Api
 from tests.support.make import NOW, NOWHERE
 
 pytestmark = [pytest.mark.django_db]
 
-KEYS = set(serializers.CueOut().fields)
+KEYS = set(CueOut().fields)
 
 
 def problems(api: Api, body: dict[str, Any]) -> list[str]:
@@ -111,7 +111,7 @@ def test_unknown_fields_of_a_create_are_ignored(api: Api) -> None:
 def test_an_answer_always_holds_every_key(api: Api) -> None:
     worker = make.cue(api.account, transport="worker", callback_url="", lane="")
     for cue in (make.recurring(api.account), make.cue(api.account), worker):
-        shown = serializers.render(cue)
+        shown = render(cue)
         assert set(shown) == KEYS
         for part in ("callback", "retry", "payload", "on_failure"):
             assert isinstance(shown[part], dict)
@@ -120,14 +120,38 @@ def test_an_answer_always_holds_every_key(api: Api) -> None:
 
 def test_a_schedule_shows_cron_or_at() -> None:
     owner = make.account()
-    recurring = serializers.render(make.recurring(owner))["schedule"]
+    recurring = render(make.recurring(owner))["schedule"]
     assert recurring == {"type": "recurring", "cron": "*/5 * * * *", "timezone": "UTC"}
-    once = serializers.render(make.cue(owner, is_lenient=True))["schedule"]
+    once = render(make.cue(owner, is_lenient=True))["schedule"]
     assert once == {"type": "once", "at": "2031-05-04T09:00:00Z", "timezone": "UTC"}
 
 
 def test_the_lane_the_secret_and_the_periodic_task_stay_inside() -> None:
-    text = str(serializers.render(make.recurring(make.account(), created_at=NOW)))
+    text = str(render(make.recurring(make.account(), created_at=NOW)))
     assert "lane" not in text
     assert "periodic" not in text
     assert "whsec_" not in text
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        ({"payloads": {}}, "payloads (did you mean payload?)"),
+        ({"Retry": {}}, "Retry (did you mean retry?)"),
+        ({"retry": {"max_attempt": 2}}, "retry.max_attempt (did you mean retry.max_attempts?)"),
+        ({"xyzzy": 1}, "xyzzy"),
+        ({f"unknown_{n}": n for n in range(7)}, "and 2 more"),
+    ],
+)
+def test_an_unknown_field_is_named_with_the_nearest_known_one(api: Api, sent: dict, named: str) -> None:
+    answer = api.post("/v1/cues", make.body(**sent))
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["warning"].startswith("Unknown fields were ignored: ")
+    assert named in answer.json()["warning"]
+
+
+def test_what_is_known_is_not_warned_of(api: Api) -> None:
+    flat = {"name": "flat", "cron": "*/5 * * * *", "timezone": "UTC", "callback_url": NOWHERE, "worker": False}
+    assert api.post("/v1/cues", flat).json()["warning"] is None
+    headers = {"url": NOWHERE, "headers": {"X-Team": "ops"}}
+    assert api.post("/v1/cues", make.body(callback=headers, payload={"any": 1})).json()["warning"] is None

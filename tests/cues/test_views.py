@@ -79,3 +79,36 @@ def test_the_profile_counts_active_cues_and_this_months_executions(api: Api) -> 
     assert (me["email"], me["active_cues"], me["executions_this_month"]) == ("ada@example.org", 1, 0)
     assert me["api_key_prefix"] == api.key[:12]
     assert (me["plan"], me["has_webhook_secret"], me["alert_webhook_url"]) == ("unlimited", True, None)
+
+
+# --- Deleting many ----------------------------------------------------------------------------------------------
+
+
+def bulk_delete(api: Api, ids: Any, confirm: str = "true") -> Any:
+    return api.post("/v1/cues/bulk-delete", {"ids": ids}, x_confirm_destructive=confirm)
+
+
+def test_many_cues_are_deleted_each_on_its_own(api: Api, stranger: Api) -> None:
+    mine = [make.recurring(api.account).pk for _ in range(3)]
+    foreign = make.recurring(stranger.account).pk
+    ids = [mine[2], foreign, mine[0], "cue_000000000000", mine[2], "\u2603" * 200]
+    answer = bulk_delete(api, ids)
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"deleted": [mine[2], mine[0]], "skipped": [foreign, "cue_000000000000", mine[2], "\u2603" * 200]},
+    )
+    assert set(Cue.objects.values_list("pk", flat=True)) == {mine[1], foreign}
+
+
+@pytest.mark.parametrize("ids", [[], ["cue_000000000000"] * 101, [5], "cue_000000000000", None, {}])
+def test_a_wrong_list_of_ids_deletes_nothing(api: Api, ids: Any) -> None:
+    cue = make.cue(api.account)
+    assert bulk_delete(api, ids).status_code == 422
+    assert Cue.objects.filter(pk=cue.pk).exists()
+
+
+def test_deleting_many_wants_to_be_confirmed(api: Api) -> None:
+    cue = make.cue(api.account)
+    answer = bulk_delete(api, [cue.pk], confirm="no")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "confirmation_required")
+    assert Cue.objects.filter(pk=cue.pk).exists()

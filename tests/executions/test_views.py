@@ -29,7 +29,7 @@ CLOSED: dict[str, list[tuple[str, dict | None]]] = {
     "executions/<str:execution_id>/replay": [("POST", None)],
 }
 """Every path that names one object, and each way to call it."""
-OPEN = {"auth/me", "cues", "executions"}
+OPEN = {"auth/me", "cues", "cues/bulk-delete", "executions"}
 """Paths that name no object: they show the caller's own."""
 
 CALLS = [(route, method, body) for route, calls in CLOSED.items() for method, body in calls]

@@ -1,20 +1,15 @@
-"""The shapes of cues: what comes in (nested or flat) and what goes out. Rules live in `cues.services`."""
+"""The shapes of what callers send about cues, nested or flat. Rules live in `cues.services`."""
 
 import re
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from rest_framework import serializers
 
 from cueapi import fields
-from cueapi.clock import rfc3339
-from cues.models import (
-    DEFAULT_OUTCOME_DEADLINE_S,
-    DEFAULT_TIMEOUT_S,
-    CatchUp,
-    Cue,
-    Transport,
-    VerificationMode,
-)
+from cueapi.fields import Optional
+from cues.models import CatchUp, Transport, VerificationMode
 
 METHODS = ["POST", "PUT", "PATCH", "GET"]
 HEADERS_MAX = 50
@@ -25,16 +20,8 @@ RESERVED_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "co
 
 UNKNOWN_SHOWN = 5
 FLAT_SCHEDULE = ("cron", "at", "timezone")
-
-
-class Optional(serializers.Serializer):
-    """A part of the body in which nothing is required."""
-
-    def get_fields(self) -> dict[str, Any]:
-        fields_ = super().get_fields()
-        for field in fields_.values():
-            field.required = False
-        return fields_
+FLAT = (*FLAT_SCHEDULE, "callback_url", "worker")
+BULK_MAX = 100
 
 
 class ScheduleIn(Optional):
@@ -186,6 +173,38 @@ def _given(part: dict[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in (part or {}).items() if value is not None}
 
 
+def unknown_fields(data: dict[str, Any]) -> str | None:
+    """A sentence that names the fields of a create call which were ignored, each with the known one it resembles."""
+    unknown = list(_unknown(CueCreate(), data, known=FLAT))
+    if not unknown:
+        return None
+    hints = [f"{path} (did you mean {near}?)" if near else path for path, near in unknown[:UNKNOWN_SHOWN]]
+    rest = f" and {len(unknown) - UNKNOWN_SHOWN} more" if len(unknown) > UNKNOWN_SHOWN else ""
+    return f"Unknown fields were ignored: {', '.join(hints)}{rest}."
+
+
+def _unknown(
+    serializer: serializers.Serializer, data: Any, *, known: tuple[str, ...] = (), place: str = ""
+) -> Iterator[tuple[str, str | None]]:
+    """Each (path, nearest known path) that the serializer does not read, the parts of the body included."""
+    names = [*serializer.fields, *known]
+    for name in data if isinstance(data, dict) else ():
+        field = serializer.fields.get(name)
+        if isinstance(field, serializers.Serializer):
+            yield from _unknown(field, data[name], place=f"{place}{name}.")
+        elif name not in names:
+            near = get_close_matches(name[:60].lower(), names, n=1)
+            yield f"{place}{name[:60]}", f"{place}{near[0]}" if near else None
+
+
+class BulkDelete(serializers.Serializer):
+    """The body of `POST /v1/cues/bulk-delete`."""
+
+    ids = serializers.ListField(
+        child=fields.Text(max_length=255), min_length=1, max_length=BULK_MAX, help_text="1 to 100 cue ids"
+    )
+
+
 class CuePatch(CueFields):
     """The body of `PATCH /v1/cues/{id}`: what is there changes, and nothing unknown may be there."""
 
@@ -210,149 +229,3 @@ def _refuse_unknown(serializer: serializers.Serializer, data: Any, *, place: str
     for name, field in serializer.fields.items():
         if isinstance(field, serializers.Serializer):
             _refuse_unknown(field, data.get(name), place=f"{place}{name}.")
-
-
-# --- Answers ----------------------------------------------------------------------------------------------------
-
-
-class ScheduleOut(serializers.Serializer):
-    type = serializers.ChoiceField(["recurring", "once"])
-    cron = fields.Text(required=False)
-    at = fields.Instant(required=False)
-    timezone = fields.Text()
-
-
-class CallbackOut(serializers.Serializer):
-    url = fields.Text(allow_null=True)
-    method = fields.Text()
-    headers = serializers.DictField(child=fields.Text())
-
-
-class RetryOut(serializers.Serializer):
-    max_attempts = fields.Whole()
-    backoff_minutes = serializers.ListField(child=fields.Whole())
-
-
-class OnFailureOut(serializers.Serializer):
-    email = fields.Flag()
-    webhook = fields.Text(allow_null=True)
-    pause = fields.Flag()
-
-
-class DeliveryOut(serializers.Serializer):
-    timeout_seconds = fields.Whole()
-    outcome_deadline_seconds = fields.Whole()
-
-
-class AlertsOut(serializers.Serializer):
-    consecutive_failures = fields.Whole()
-    missed_window_multiplier = fields.Whole()
-
-
-class VerificationOut(serializers.Serializer):
-    mode = fields.Text()
-    required_assertions = serializers.ListField(child=fields.Text(), allow_null=True)
-
-
-class CueOut(serializers.Serializer):
-    """A cue as the API shows it."""
-
-    id = fields.Text()
-    name = fields.Text()
-    description = fields.Text(allow_null=True)
-    status = serializers.ChoiceField(["active", "paused", "completed", "failed"])
-    transport = serializers.ChoiceField(Transport.values)
-    schedule = ScheduleOut()
-    callback = CallbackOut()
-    payload = fields.JsonObject()
-    retry = RetryOut()
-    next_run = fields.Instant(allow_null=True)
-    last_run = fields.Instant(allow_null=True)
-    run_count = fields.Whole()
-    fired_count = fields.Whole()
-    on_failure = OnFailureOut()
-    delivery = DeliveryOut(allow_null=True)
-    alerts = AlertsOut(allow_null=True)
-    catch_up = serializers.ChoiceField(CatchUp.values)
-    verification = VerificationOut(allow_null=True)
-    on_success_fire = fields.Text(allow_null=True)
-    require_payload_override = fields.Flag()
-    required_payload_keys = serializers.ListField(child=fields.Text(), allow_null=True)
-    warning = fields.Text(allow_null=True)
-    created_at = fields.Instant()
-    updated_at = fields.Instant()
-
-
-class CueList(serializers.Serializer):
-    cues = CueOut(many=True)
-    total = fields.Whole()
-    limit = fields.Whole()
-    offset = fields.Whole()
-
-
-def render(cue: Cue, warning: str | None = None) -> dict[str, Any]:
-    """The cue object of contract 3.1."""
-    return {
-        "id": cue.id,
-        "name": cue.name,
-        "description": cue.description,
-        "status": cue.status,
-        "transport": cue.transport,
-        "schedule": _schedule(cue),
-        "callback": {
-            "url": cue.callback_url or None,
-            "method": cue.callback_method,
-            "headers": cue.callback_headers,
-        },
-        "payload": cue.payload,
-        "retry": {"max_attempts": cue.max_attempts, "backoff_minutes": cue.backoff_minutes},
-        "next_run": rfc3339(cue.next_run),
-        "last_run": rfc3339(cue.last_run),
-        "run_count": cue.run_count,
-        "fired_count": cue.fired_count,
-        "on_failure": {
-            "email": cue.on_failure_email,
-            "webhook": cue.on_failure_webhook,
-            "pause": cue.on_failure_pause,
-        },
-        "delivery": _delivery(cue),
-        "alerts": _alerts(cue),
-        "catch_up": cue.catch_up,
-        "verification": _verification(cue),
-        "on_success_fire": cue.on_success_fire_id,
-        "require_payload_override": cue.require_payload_override,
-        "required_payload_keys": cue.required_payload_keys,
-        "warning": warning,
-        "created_at": rfc3339(cue.created_at),
-        "updated_at": rfc3339(cue.updated_at),
-    }
-
-
-def _schedule(cue: Cue) -> dict[str, Any]:
-    if cue.is_recurring:
-        return {"type": "recurring", "cron": cue.cron, "timezone": cue.timezone}
-    return {"type": "once", "at": rfc3339(cue.at), "timezone": cue.timezone}
-
-
-def _delivery(cue: Cue) -> dict[str, Any] | None:
-    if not cue.is_two_phase:
-        return None
-    return {
-        "timeout_seconds": cue.delivery_timeout_s or DEFAULT_TIMEOUT_S,
-        "outcome_deadline_seconds": cue.outcome_deadline_s or DEFAULT_OUTCOME_DEADLINE_S,
-    }
-
-
-def _alerts(cue: Cue) -> dict[str, Any] | None:
-    if cue.alert_consecutive_failures is None:
-        return None
-    return {
-        "consecutive_failures": cue.alert_consecutive_failures,
-        "missed_window_multiplier": cue.alert_missed_window_multiplier,
-    }
-
-
-def _verification(cue: Cue) -> dict[str, Any] | None:
-    if cue.verification_mode is None:
-        return None
-    return {"mode": cue.verification_mode, "required_assertions": cue.required_assertions}

@@ -1,0 +1,1 @@
+"""The shapes of cues: what comes in and what goes out."""
