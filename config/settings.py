@@ -115,6 +115,7 @@ CORS_EXPOSE_HEADERS = [
     "X-RateLimit-Reset",
     "Retry-After",
     "X-CueAPI-Usage-Warning",
+    "Idempotent-Replayed",
 ]
 
 REST_FRAMEWORK = {

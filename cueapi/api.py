@@ -1,5 +1,6 @@
 """The base of every API view: who is calling, how often, and the headers that say so."""
 
+from functools import partial
 from typing import Any, cast
 
 from django.http import HttpRequest
@@ -7,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cueapi import clock, throttling, usage
+from cueapi import clock, idempotency, throttling, usage
 from cueapi.errors import ConfirmationRequired, Unauthorized
 from cueapi.models import Account, ApiKey
 from cueapi.problems import validation_failed
@@ -18,6 +19,7 @@ class ApiView(APIView):
     """A view for the holder of a key."""
 
     rate_limited = True
+    waits = False  # a POST that waits for something calls `idempotency.once` itself, around what it does in the end
     account: Account | None = None  # whose key the request carries, once that is known
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
@@ -39,6 +41,20 @@ class ApiView(APIView):
         else:
             self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
         self.check_permissions(request)
+        if request.method == "POST" and not self.waits:
+            self._post_once(request)
+
+    def _post_once(self, request: Request) -> None:
+        """Let a POST that carries an Idempotency-Key be carried out once."""
+        key, account, post = idempotency.key_of(request), self.account, getattr(self, "post", None)
+        if key is None or account is None or post is None:
+            return
+
+        def once(request: Request, *args: Any, **kwargs: Any) -> Response:
+            act = partial(post, request, *args, **kwargs)
+            return idempotency.once(request, account, key, act, now=clock.now())
+
+        self.post = once  # where dispatch finds its handler
 
     def _count(self, request: Request, who: str, limit: int) -> None:
         if not self.rate_limited:

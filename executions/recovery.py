@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from cueapi import idempotency
 from cueapi.conf import conf
 from cueapi.queue import enqueue
 from cues.models import Cue, Transport
@@ -115,6 +116,11 @@ def notify(now: datetime) -> int:
     return len(execution_ids)
 
 
+def forget_answers(now: datetime) -> int:
+    """Answers kept for calls with an Idempotency-Key, once they are a day old."""
+    return idempotency.forget(now=now)
+
+
 SWEEPS: dict[str, Callable[[datetime], int]] = {
     "fire_overdue": fire_overdue,
     "queue_due": queue_due,
@@ -122,6 +128,7 @@ SWEEPS: dict[str, Callable[[datetime], int]] = {
     "end_unreported": end_unreported,
     "miss_unclaimed": miss_unclaimed,
     "notify": notify,
+    "forget_answers": forget_answers,
 }
 
 

@@ -176,9 +176,8 @@ def test_a_sweep_does_it_all_and_twice_does_nothing_more() -> None:
     make.execution(pulled)
     now = NOW + 62 * MINUTE
     found = recovery.sweep(now=now)
-    assert found == {
+    assert {name: count for name, count in found.items() if count} == {
         "fire_overdue": 1,
-        "queue_due": 0,
         "end_interrupted": 1,
         "end_unreported": 1,
         "miss_unclaimed": 1,
