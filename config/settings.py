@@ -14,6 +14,7 @@ BASE_DIR = env.ROOT_DIR
 CUEAPI = env.load()
 
 SECRET_KEY = CUEAPI.secret_key
+SECRET_KEY_FALLBACKS = split_list(CUEAPI.secret_key_fallbacks)
 DEBUG = False
 ALLOWED_HOSTS = split_list(CUEAPI.allowed_hosts)
 ROOT_URLCONF = "config.urls"

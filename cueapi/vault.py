@@ -5,26 +5,26 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
+from cryptography.fernet import Fernet, MultiFernet
 from django.db import models
+
+from cueapi.keyring import keys_for
+
+PURPOSE = "cueapi at rest v1"
 
 
 @lru_cache(maxsize=4)
-def _fernet(secret_key: str) -> Fernet:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"cueapi at rest v1").derive(secret_key.encode())
-    return Fernet(base64.urlsafe_b64encode(derived))
+def _fernet(keys: tuple[bytes, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
 
 def seal(text: str) -> str:
-    return _fernet(settings.SECRET_KEY).encrypt(text.encode()).decode()
+    return _fernet(keys_for(PURPOSE)).encrypt(text.encode()).decode()
 
 
 def unseal(token: str) -> str:
-    """The sealed text. Raises cryptography.fernet.InvalidToken when SECRET_KEY is not the one that sealed it."""
-    return _fernet(settings.SECRET_KEY).decrypt(token.encode()).decode()
+    """The sealed text. Raises cryptography.fernet.InvalidToken when neither SECRET_KEY nor a fallback sealed it."""
+    return _fernet(keys_for(PURPOSE)).decrypt(token.encode()).decode()
 
 
 class SealedTextField(models.TextField):

@@ -33,6 +33,15 @@ def test_another_secret_key_opens_nothing(settings: LazySettings) -> None:
         vault.unseal(token)
 
 
+def test_an_earlier_secret_key_opens_what_it_sealed_as_long_as_it_is_listed(settings: LazySettings) -> None:
+    earlier, token = settings.SECRET_KEY, vault.seal("whsec")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another" * 8, [earlier]
+    assert vault.unseal(token) == "whsec"
+    renewed = vault.seal("whsec")
+    settings.SECRET_KEY_FALLBACKS = []
+    assert vault.unseal(renewed) == "whsec"
+
+
 def test_a_changed_token_opens_nothing() -> None:
     token = vault.seal("whsec")
     with pytest.raises(InvalidToken):
