@@ -12,9 +12,12 @@ from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, InvalidCallbackUrl, Unauthorized, ValidationFailed
 from cueapi.models import Account, ApiKey
 from cueapi.plans import limits_of_new_account
+from cueapi.signing import Secrets
 
 DEFAULT_LABEL = "default"
 ROTATED_NOTICE = timedelta(hours=24)  # how long a replaced key still says that it was replaced
+NO_OVERLAP = timedelta(0)
+SECRET_COLUMNS = ("webhook_secret", "previous_webhook_secret", "previous_webhook_secret_until")
 LAST_USED_STEP = timedelta(minutes=1)  # last_used_at is not written more often
 
 
@@ -74,7 +77,7 @@ def find_key(plaintext: str, *, now: datetime) -> ApiKey:
     key = ApiKey.objects.select_related("account").filter(hash=hash_key(plaintext)).first()
     if key is None or not key.account.is_active:
         raise Unauthorized()
-    if key.replaced_at is not None:
+    if key.replaced_at is not None and key.replaced_at <= now:
         if now - key.replaced_at < ROTATED_NOTICE:
             raise Unauthorized("This key was replaced. Use the key that replaced it.", code="key_rotated")
         raise Unauthorized()
@@ -85,24 +88,34 @@ def find_key(plaintext: str, *, now: datetime) -> ApiKey:
     return key
 
 
-def regenerate_key(key: ApiKey, *, now: datetime) -> str:
-    """Replace `key` at once. Raises Unauthorized when another request replaced it first."""
+def regenerate_key(key: ApiKey, *, overlap: timedelta = NO_OVERLAP, now: datetime) -> str:
+    """Replace `key`, which works on until `overlap` is over. Raises Unauthorized when it was replaced already."""
     with transaction.atomic():
         live = ApiKey.objects.filter(pk=key.pk, replaced_at=None, revoked_at=None)
-        if not live.update(replaced_at=now):
+        if not live.update(replaced_at=now + overlap):
             raise Unauthorized("This key was replaced. Use the key that replaced it.", code="key_rotated")
         plaintext = issue_key(key.account, label=key.label, created_by=key.created_by, now=now)
         mail.send_later("key_replaced", key.account, now=now)
     return plaintext
 
 
-def regenerate_webhook_secret(account: Account, *, now: datetime) -> str:
-    """A new secret, used from the next attempt of every delivery on."""
-    account.webhook_secret = ids.webhook_secret()
+def regenerate_webhook_secret(account: Account, *, overlap: timedelta = NO_OVERLAP, now: datetime) -> str:
+    """A new secret, used from the next attempt of every delivery on. The old one signs too until `overlap` is over."""
     with transaction.atomic():
-        account.save(update_fields=["webhook_secret", "updated_at"])
+        locked = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+        locked.previous_webhook_secret = locked.webhook_secret if overlap else ""
+        locked.previous_webhook_secret_until = now + overlap if overlap else None
+        locked.webhook_secret = ids.webhook_secret()
+        locked.save(update_fields=[*SECRET_COLUMNS, "updated_at"])
         mail.send_later("secret_replaced", account, now=now)
-    return account.webhook_secret
+    return locked.webhook_secret
+
+
+def signing_secrets(account: Account, *, now: datetime) -> Secrets:
+    """What signs the account's deliveries at `now`."""
+    until = account.previous_webhook_secret_until
+    overlaps = until is not None and now < until
+    return Secrets(account.webhook_secret, account.previous_webhook_secret if overlaps else "")
 
 
 def regenerate_alert_secret(account: Account) -> str:

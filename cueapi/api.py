@@ -37,7 +37,7 @@ class ApiView(APIView):
             raise
         if request.auth is not None:
             self.account = account_of(request)
-            self._count(request, f"key:{key_of(request).pk}", self.account.rate_limit_per_minute)
+            self._count(request, cast(Any, request.auth).limiter_key, self.account.rate_limit_per_minute)
         else:
             self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
         self.check_permissions(request)

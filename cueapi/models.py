@@ -78,6 +78,11 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.label})"
 
+    @property
+    def limiter_key(self) -> str:
+        """Whose window a request with this key counts in."""
+        return f"key:{self.pk}"
+
 
 class MonthlyUsage(models.Model):
     """How many webhook attempts and worker claims an account made in one UTC calendar month."""

@@ -62,9 +62,16 @@ class KeyAnswer(serializers.Serializer):
     key_prefix = fields.Text()
 
 
+class Rotation(fields.Optional):
+    """The body of a call that replaces a key or a secret: how long the old one stays good beside the new one."""
+
+    overlap_hours = fields.Whole(min_value=0, max_value=168, help_text="0 by default: the old one ends at once")
+
+
 class KeyReplacedAnswer(serializers.Serializer):
     api_key = fields.Text()
-    previous_key_revoked = fields.Flag()
+    previous_key_revoked = fields.Flag(help_text="false while an overlap lasts")
+    previous_key_valid_until = fields.Instant(allow_null=True)
 
 
 class WebhookSecretAnswer(serializers.Serializer):
@@ -72,7 +79,8 @@ class WebhookSecretAnswer(serializers.Serializer):
 
 
 class WebhookSecretReplacedAnswer(WebhookSecretAnswer):
-    previous_secret_revoked = fields.Flag()
+    previous_secret_revoked = fields.Flag(help_text="false while an overlap lasts")
+    previous_secret_valid_until = fields.Instant(allow_null=True)
 
 
 class AlertSecretAnswer(serializers.Serializer):

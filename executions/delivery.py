@@ -17,11 +17,11 @@ from uuid import UUID
 
 from django.db import DatabaseError, connections, transaction
 
-from cueapi import clock, usage
+from cueapi import accounts, clock, usage
 from cueapi.conf import conf
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue
-from executions import closing, lanes, lifecycle, outcomes, retry
+from executions import closing, lanes, lifecycle, outcomes, report_links, retry
 from executions.models import Attempt, Execution
 from executions.states import FINAL, WAITING, Status
 from executions.transports import webhook
@@ -138,7 +138,7 @@ def _claim(lane: str, ids: Sequence[UUID], *, now: datetime) -> list[Delivery]:
         lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
         usage.add(Counter(e.account_id for e in taken), now=now)
         cue_lifecycle.count_runs(Counter(e.cue_id for e in taken))
-    return [_delivery(execution) for execution in taken]
+    return [_delivery(execution, now=now) for execution in taken]
 
 
 def time_limit_s(cue: Cue) -> float:
@@ -153,8 +153,9 @@ def stale_after(cue: Cue) -> timedelta:
     return timedelta(seconds=max(settings.execution_stale_after_seconds, time_limit_s(cue) + margin_s))
 
 
-def _delivery(execution: Execution) -> Delivery:
+def _delivery(execution: Execution, *, now: datetime) -> Delivery:
     cue = execution.cue
+    links = report_links.links_of(execution.pk, now=now)
     return Delivery(
         execution_id=execution.pk,
         cue_id=cue.id,
@@ -165,7 +166,9 @@ def _delivery(execution: Execution) -> Delivery:
         url=cue.callback_url,
         method=cue.callback_method,
         headers=cue.callback_headers,
-        secret=execution.account.webhook_secret,
+        secrets=accounts.signing_secrets(execution.account, now=now),
+        outcome_url=links.outcome_url,
+        heartbeat_url=links.heartbeat_url,
         timeout_s=time_limit_s(cue),
         flatten=conf().webhook_flatten_payload,
         payload_names_execution=cue.is_lenient,
@@ -196,7 +199,7 @@ def interrupted(execution: Execution, *, now: datetime) -> None:
     """The sender of this attempt died: the attempt counts. Call with the row locked."""
     started_at = execution.last_attempt_at or now
     result = Result(
-        _delivery_in_progress(execution),
+        _delivery_in_progress(execution, now=now),
         started_at,
         max(0, round((now - started_at).total_seconds() * 1000)),
         error_stage="interrupted",
@@ -206,9 +209,9 @@ def interrupted(execution: Execution, *, now: datetime) -> None:
     _settle(execution, result, now=now)
 
 
-def _delivery_in_progress(execution: Execution) -> Delivery:
+def _delivery_in_progress(execution: Execution, *, now: datetime) -> Delivery:
     execution.attempts -= 1  # `_delivery` counts on to the attempt that starts; this one has started
-    delivery = _delivery(execution)
+    delivery = _delivery(execution, now=now)
     execution.attempts += 1
     return delivery
 

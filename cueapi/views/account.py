@@ -1,5 +1,7 @@
 """Doors: an account, its key and its secrets (contract 2.2)."""
 
+from datetime import timedelta
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -65,14 +67,21 @@ class KeyView(ApiView):
 class KeyRegenerateView(ApiView):
     @extend_schema(
         operation_id="regenerate_key",
-        request=None,
+        request=serializers.Rotation,
         responses={200: serializers.KeyReplacedAnswer},
         summary="Replace the key of this call (needs X-Confirm-Destructive: true)",
     )
     def post(self, request: Request) -> Response:
         require_confirmation(request)
-        key = accounts.regenerate_key(key_of(request), now=clock.now())
-        return Response({"api_key": key, "previous_key_revoked": True})
+        now, overlap = clock.now(), _overlap(request)
+        key = accounts.regenerate_key(key_of(request), overlap=overlap, now=now)
+        until = clock.rfc3339(now + overlap) if overlap else None
+        return Response({"api_key": key, "previous_key_revoked": not overlap, "previous_key_valid_until": until})
+
+
+def _overlap(request: Request) -> timedelta:
+    """How long the old key or secret stays good, from the body."""
+    return timedelta(hours=checked(serializers.Rotation(data=request.data)).get("overlap_hours", 0))
 
 
 class WebhookSecretView(ApiView):
@@ -86,7 +95,7 @@ class WebhookSecretView(ApiView):
 
     @extend_schema(
         operation_id="regenerate_webhook_secret_by_alias",
-        request=None,
+        request=serializers.Rotation,
         responses={200: serializers.WebhookSecretReplacedAnswer},
         summary="The same as POST …/regenerate",
     )
@@ -97,7 +106,7 @@ class WebhookSecretView(ApiView):
 class WebhookSecretRegenerateView(ApiView):
     @extend_schema(
         operation_id="regenerate_webhook_secret",
-        request=None,
+        request=serializers.Rotation,
         responses={200: serializers.WebhookSecretReplacedAnswer},
         summary="Replace the secret (needs X-Confirm-Destructive: true)",
     )
@@ -107,8 +116,12 @@ class WebhookSecretRegenerateView(ApiView):
 
 def _replace_webhook_secret(request: Request) -> Response:
     require_confirmation(request)
-    secret = accounts.regenerate_webhook_secret(account_of(request), now=clock.now())
-    return Response({"webhook_secret": secret, "previous_secret_revoked": True})
+    now, overlap = clock.now(), _overlap(request)
+    secret = accounts.regenerate_webhook_secret(account_of(request), overlap=overlap, now=now)
+    until = clock.rfc3339(now + overlap) if overlap else None
+    return Response(
+        {"webhook_secret": secret, "previous_secret_revoked": not overlap, "previous_secret_valid_until": until}
+    )
 
 
 class AlertSecretView(ApiView):

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from cueapi import outbound
-from cueapi.signing import canonical_json, signature
+from cueapi.signing import Secrets, canonical_json, signature_headers
 from executions.retry import parse_retry_after
 from executions.transports.reply import outcome_in, storable
 
@@ -28,6 +28,7 @@ HEADERS_KEPT = (
     "traceparent",
 )
 HEADER_KEPT_CHARS = 500
+OURS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})  # whatever the cue says of them
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Delivery:
     url: str
     method: str
     headers: dict[str, str] = field(repr=False)
-    secret: str = field(repr=False)
+    secrets: Secrets
+    outcome_url: str = field(repr=False)
+    heartbeat_url: str = field(repr=False)
     timeout_s: float
     flatten: bool
     payload_names_execution: bool  # contract 6.1: only for lenient one-shots
@@ -82,18 +85,18 @@ def send(delivery: Delivery, *, now: datetime) -> Result:
 def build(delivery: Delivery, *, now: datetime) -> outbound.OutboundRequest:
     """The signed request of this attempt."""
     body = b"" if delivery.method == "GET" else canonical_json(body_of(delivery))
-    timestamp = str(int(now.timestamp()))
     defaults = {"User-Agent": "CueAPI/1.0"} | ({} if delivery.method == "GET" else _CONTENT_TYPE)
     replaced = {name.lower() for name in delivery.headers}
     headers = {name: value for name, value in defaults.items() if name.lower() not in replaced}
-    headers |= delivery.headers
+    headers |= {name: value for name, value in delivery.headers.items() if name.lower() not in OURS}
+    headers |= signature_headers(delivery.secrets, str(delivery.execution_id), body, now=now)
     headers |= {
-        "X-CueAPI-Signature": signature(delivery.secret, timestamp, body),
-        "X-CueAPI-Timestamp": timestamp,
         "X-CueAPI-Cue-Id": delivery.cue_id,
         "X-CueAPI-Execution-Id": str(delivery.execution_id),
         "X-CueAPI-Scheduled-For": _offset(delivery.scheduled_for),
         "X-CueAPI-Attempt": str(delivery.attempt),
+        "X-CueAPI-Outcome-Url": delivery.outcome_url,
+        "X-CueAPI-Heartbeat-Url": delivery.heartbeat_url,
     }
     return outbound.OutboundRequest(delivery.method, delivery.url, headers, body, delivery.timeout_s)
 

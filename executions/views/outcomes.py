@@ -8,10 +8,15 @@ from cueapi import clock
 from cueapi.api import ApiView, account_of, checked
 from cueapi.ids import parse_execution_id
 from executions import outcomes
+from executions.authentication import OutcomeLinkAuthentication
 from executions.serializers import outcomes as shapes
 
 
 class OutcomeView(ApiView):
+    """The holder of the execution's outcome link may report too."""
+
+    authentication_classes = (OutcomeLinkAuthentication, *ApiView.authentication_classes)
+
     @extend_schema(
         operation_id="report_outcome",
         request=shapes.OutcomeIn,

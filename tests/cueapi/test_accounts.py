@@ -1,5 +1,6 @@
 """Accounts and their keys: one per address, replaced by one caller, changed by its owner."""
 
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -8,8 +9,11 @@ import pytest
 from cueapi import accounts, clock
 from cueapi.errors import Conflict, Unauthorized, ValidationFailed
 from cueapi.models import Account, ApiKey
+from cueapi.signing import Secrets
+from tests.support import make
 from tests.support.api import Api
 from tests.support.envelope import refused
+from tests.support.make import NOW
 from tests.support.together import at_once
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -128,3 +132,45 @@ def test_the_services_say_the_same_without_a_door(api: Api) -> None:
         accounts.update_profile(api.account, email=None, alert_webhook_url=None)
     with pytest.raises(Conflict):
         accounts.register("ADA@example.org", now=clock.now())
+
+
+# --- Rotation with an overlap -----------------------------------------------------------------------------------
+
+
+def test_the_old_secret_signs_beside_the_new_one_until_the_overlap_is_over() -> None:
+    account = make.account()
+    old = account.webhook_secret
+    new = accounts.regenerate_webhook_secret(account, overlap=timedelta(hours=2), now=NOW)
+    account = Account.objects.get()
+    almost = NOW + timedelta(hours=2, seconds=-1)
+    assert accounts.signing_secrets(account, now=almost) == Secrets(new, old)
+    assert accounts.signing_secrets(account, now=almost + timedelta(seconds=1)) == Secrets(new)
+
+
+def test_without_an_overlap_the_old_secret_ends_at_once_even_amid_one() -> None:
+    account = make.account()
+    accounts.regenerate_webhook_secret(account, overlap=timedelta(hours=2), now=NOW)
+    new = accounts.regenerate_webhook_secret(account, now=NOW)
+    assert accounts.signing_secrets(Account.objects.get(), now=NOW) == Secrets(new)
+
+
+def test_the_old_key_works_beside_the_new_one_until_the_overlap_is_over(api: Api) -> None:
+    answer = api.post("/v1/auth/key/regenerate", {"overlap_hours": 2}, x_confirm_destructive="true").json()
+    assert answer["previous_key_revoked"] is False
+    until = datetime.fromisoformat(answer["previous_key_valid_until"])
+    assert accounts.find_key(str(api.key), now=until - timedelta(seconds=1)).account == api.account
+    with pytest.raises(Unauthorized) as caught:
+        accounts.find_key(str(api.key), now=until)
+    assert caught.value.code == "key_rotated"
+    assert accounts.find_key(answer["api_key"], now=until).account == api.account
+    again = api.post("/v1/auth/key/regenerate", {"overlap_hours": 2}, x_confirm_destructive="true")
+    assert again.json()["error"]["code"] == "key_rotated"
+
+
+@pytest.mark.parametrize("hours", [-1, 169, "2", 1.5, None])
+def test_a_wrong_overlap_rotates_nothing(api: Api, hours: Any) -> None:
+    secret = api.get("/v1/auth/webhook-secret").json()
+    for path in ("webhook-secret/regenerate", "webhook-secret", "key/regenerate"):
+        answer = api.post(f"/v1/auth/{path}", {"overlap_hours": hours}, x_confirm_destructive="true")
+        assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (422, "body.overlap_hours")
+    assert api.get("/v1/auth/webhook-secret").json() == secret

@@ -171,6 +171,7 @@ def test_info_says_what_this_is_and_nothing_secret(anyone: Api, settings: LazySe
 EXPOSED = (
     *("X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"),
     "X-CueAPI-Usage-Warning",
+    "Idempotent-Replayed",
 )
 
 

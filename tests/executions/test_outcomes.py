@@ -38,7 +38,7 @@ def sent(execution: Execution, http_status: int, reply: dict | None = None, now=
 def recorded(execution: Execution, http_status: int, reply: dict | None = None, now=NOW) -> Execution:
     run = Execution.objects.get(pk=execution.pk)
     stage = "" if http_status < 300 else "status"
-    attempt = delivery._delivery_in_progress(run)
+    attempt = delivery._delivery_in_progress(run, now=now)
     delivery.record([Result(attempt, now, 5, http_status=http_status, error_stage=stage, reported=reply)], now=now)
     return Execution.objects.get(pk=execution.pk)
 

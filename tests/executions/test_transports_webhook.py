@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cueapi import outbound
-from cueapi.signing import signature
+from cueapi.signing import Secrets, signature
 from executions.transports import webhook
 from executions.transports.webhook import Delivery
 from tests.support.receiver import Answer, Receiver
@@ -32,7 +32,9 @@ def delivery(**changed: Any) -> Delivery:
             "url": "http://127.0.0.1:9/hook",
             "method": "POST",
             "headers": {},
-            "secret": SECRET,
+            "secrets": Secrets(SECRET),
+            "outcome_url": "http://localhost/outcome?token=1",
+            "heartbeat_url": "http://localhost/heartbeat?token=2",
             "timeout_s": 5.0,
             "flatten": True,
             "payload_names_execution": False,
@@ -63,6 +65,10 @@ def test_the_envelope_and_its_headers(receiver: Receiver) -> None:
         "X-CueAPI-Execution-Id": str(RUN),
         "X-CueAPI-Scheduled-For": "2031-05-04T09:00:00+00:00",
         "X-CueAPI-Attempt": "2",
+        "X-CueAPI-Outcome-Url": "http://localhost/outcome?token=1",
+        "X-CueAPI-Heartbeat-Url": "http://localhost/heartbeat?token=2",
+        "webhook-id": str(RUN),
+        "webhook-timestamp": str(int(NOW.timestamp())),
     }
     assert {name: request.headers[name] for name in expected} == expected
 
@@ -109,6 +115,7 @@ def test_the_customers_headers_are_sent_and_cannot_replace_ours(receiver: Receiv
         "USER-AGENT": "mine",
         "x-cueapi-signature": "forged",
         "X-CueApi-Attempt": "99",
+        "Webhook-Signature": "forged",
     }
     headers = sent(receiver, headers=own).headers
     assert (headers["Authorization"], headers["Content-Type"], headers["User-Agent"]) == (
@@ -118,6 +125,7 @@ def test_the_customers_headers_are_sent_and_cannot_replace_ours(receiver: Receiv
     )
     assert headers["X-CueAPI-Signature"].startswith("v1=")
     assert headers["X-CueAPI-Attempt"] == "2"
+    assert headers["webhook-signature"].startswith("v1,")
 
 
 json_values = st.recursive(
