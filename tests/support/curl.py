@@ -26,6 +26,11 @@ class CurlCall:
     def path(self) -> str:
         return urlsplit(self.url).path
 
+    @property
+    def path_and_query(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
 
 def parse(command: str) -> CurlCall:
     """The call in `command`: shell comments and continued lines are read as a shell reads them."""
