@@ -21,7 +21,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        facts = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        facts = {key: value for key, value in vars(record).items() if key not in _STANDARD and value != ""}
         if request_id.get() and "request_id" not in facts:
             facts["request_id"] = request_id.get()
         pairs = "".join(f" {key}={_plain(value)}" for key, value in facts.items())

@@ -114,6 +114,7 @@ def _send(delivery: Delivery, tick: Tick) -> Result:
             "attempt": delivery.attempt,
             "status": result.http_status,
             "stage": result.error_stage or "ok",
+            "error": result.error_message,
             "duration_ms": result.duration_ms,
         },
     )

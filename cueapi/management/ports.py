@@ -7,11 +7,11 @@ class PortError(Exception):
     """The port cannot be used; the message says what to do."""
 
 
-def parse_port(text: str) -> int:
-    """The port number in `text`. Raises PortError."""
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
+def parse_port(text: str, *, usage: str = "make up PORT=8001") -> int:
+    """The port number in `text`. Raises PortError, which shows the `usage` that would work."""
+    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535:
         return int(text)
-    raise PortError(f"PORT is {text!r}, which is no port. Use a number from 1 to 65535: make up PORT=8001")
+    raise PortError(f"PORT is {text!r}, which is no port. Use a number from 1 to 65535: {usage}")
 
 
 def require_free(host: str, port: int) -> None:

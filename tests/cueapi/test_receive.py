@@ -1,5 +1,8 @@
 """`manage.py receive`: what it says of a webhook."""
 
+import pytest
+from django.core.management import CommandError, call_command
+
 from cueapi.management.commands.receive import describe, verdict
 from cueapi.signing import signature
 
@@ -42,3 +45,9 @@ def test_a_webhook_is_printed_with_its_headers_and_its_body_laid_out() -> None:
 
 def test_a_body_that_is_not_json_is_printed_as_it_came() -> None:
     assert describe("POST", "/hook", {}, b"plain words", []).endswith("  plain words")
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "9" * 400, "x", "-1"])
+def test_a_port_that_is_none_is_told_with_one_that_would_do(port: str) -> None:
+    with pytest.raises(CommandError, match="Use a number from 1 to 65535: receive --port 9001"):
+        call_command("receive", f"--port={port}")

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections
 
 from cueapi import clock
+from cueapi.management import ports
 from cueapi.management.banner import RECEIVER_PORT
 from cueapi.models import Account
 from cueapi.signing import signature
@@ -22,12 +23,14 @@ class Command(BaseCommand):
     help = "Wait for webhooks on this machine, print each one, and say whether its signature is valid."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, default=RECEIVER_PORT)
+        parser.add_argument("--port", default=str(RECEIVER_PORT), help="1 to 65535")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        port: int = options["port"]
         try:
+            port = ports.parse_port(options["port"], usage="receive --port 9001")
             server = ThreadingHTTPServer(("127.0.0.1", port), Hook)
+        except ports.PortError as problem:
+            raise CommandError(str(problem)) from None
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on port {port} ({error.strerror}). Try: receive --port {port % 65535 + 1}"

@@ -36,9 +36,9 @@ class Command(BaseCommand):
         host = os.environ.get("HOST") or "127.0.0.1"
         try:
             port = ports.parse_port(os.environ.get("PORT") or "8000")
-            ports.require_free(host, port)
             make_secrets(conf().var_dir)
             with only_one(conf().var_dir):
+                ports.require_free(host, port)
                 self._run(host, port)
         except (ports.PortError, StartError, AlreadyRunningError) as problem:
             raise CommandError(str(problem)) from None
