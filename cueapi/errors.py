@@ -1,11 +1,14 @@
 """Every error the API can answer: one base, one JSON shape (contract 1.3 and 1.4).
 
-A subclass fixes the code and the HTTP status; the message says what was wrong and what to do next.
+A subclass fixes the code and the HTTP status; the message says what was wrong and what to do next; `cueapi.lessons`
+adds what was expected, and an example that would work.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from cueapi import lessons
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,9 @@ class Detail:
 
     field: str
     message: str
+
+    def as_body(self) -> dict[str, Any]:
+        return {"field": self.field, "message": self.message, "example": lessons.example_for(self.field)}
 
 
 class ApiError(Exception):
@@ -38,16 +44,22 @@ class ApiError(Exception):
         super().__init__(self.message)
 
     def as_body(self) -> dict[str, Any]:
-        return envelope(self.code, self.message, self.status, self.details)
+        """The envelope: `error`, and its three facts again under `detail` for clients that look there."""
+        facts = {"code": self.code, "message": self.message, "status": self.status}
+        return {"error": {**facts, **self.lesson()}, "detail": {"error": facts}}
 
-
-def envelope(code: str, message: str, status: int, details: list[Detail] | None = None) -> dict[str, Any]:
-    """The error body: `error`, and its mirror under `detail` for clients that look there."""
-    error: dict[str, Any] = {"code": code, "message": message, "status": status}
-    mirror = dict(error)
-    if details:
-        error["details"] = [{"field": item.field, "message": item.message} for item in details]
-    return {"error": error, "detail": {"error": mirror}}
+    def lesson(self) -> dict[str, Any]:
+        """Where it went wrong, what was expected there, an example, and the fields one by one."""
+        lesson = lessons.of(self.code)
+        first = self.details[0].field if self.details else None
+        taught: dict[str, Any] = {
+            "where": first or lesson.where,
+            "expected": lesson.expected,
+            "example": lessons.example_for(first) if first else lesson.example,
+        }
+        if self.details:
+            taught["details"] = [item.as_body() for item in self.details]
+        return taught
 
 
 class BadRequest(ApiError):

@@ -1,14 +1,25 @@
-"""Serializer fields that take a JSON value for what it is: no "true" for true, no 5 for "5"."""
+"""Serializer fields that take a JSON value for what it is: no "true" for true, no 5 for "5".
+
+Their complaints are in words of JSON, and read on from the name of the field: "body.name: must be a string".
+"""
 
 from typing import Any
 
 from rest_framework import serializers
 
+NEEDED: dict[str, Any] = {"required": "is required", "null": "must not be null"}
+
 
 class Text(serializers.CharField):
     """A string."""
 
-    default_error_messages = {"invalid": "must be a string", "blank": "must not be empty"}
+    default_error_messages = {
+        **NEEDED,
+        "invalid": "must be a string",
+        "blank": "must not be empty",
+        "max_length": "must have at most {max_length} characters",
+        "min_length": "must have at least {min_length} characters",
+    }
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -19,7 +30,7 @@ class Text(serializers.CharField):
 class Flag(serializers.BooleanField):
     """true or false."""
 
-    default_error_messages = {"invalid": "must be true or false"}
+    default_error_messages = {**NEEDED, "invalid": "must be true or false"}
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -30,7 +41,12 @@ class Flag(serializers.BooleanField):
 class Whole(serializers.IntegerField):
     """A whole number."""
 
-    default_error_messages = {"invalid": "must be a whole number"}
+    default_error_messages = {
+        **NEEDED,
+        "invalid": "must be a whole number",
+        "max_value": "must be at most {max_value}",
+        "min_value": "must be at least {min_value}",
+    }
 
     def to_internal_value(self, data: Any) -> int:
         if not isinstance(data, int) or isinstance(data, bool):
@@ -41,7 +57,7 @@ class Whole(serializers.IntegerField):
 class JsonObject(serializers.DictField):
     """A JSON object, kept as sent."""
 
-    default_error_messages = {"not_a_dict": 'must be a JSON object such as {{"key": "value"}}'}
+    default_error_messages = {**NEEDED, "not_a_dict": 'must be a JSON object such as {{"key": "value"}}'}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
@@ -49,10 +65,20 @@ class JsonObject(serializers.DictField):
         return data
 
 
-class JsonList(serializers.ListField):
-    """A JSON array, kept as sent."""
+class Items(serializers.ListField):
+    """A JSON array whose items are of one kind."""
 
-    default_error_messages = {"not_a_list": "must be a JSON array"}
+    default_error_messages = {
+        **NEEDED,
+        "not_a_list": "must be a JSON array",
+        "empty": "must not be empty",
+        "max_length": "must have at most {max_length} items",
+        "min_length": "must have at least {min_length} items",
+    }
+
+
+class JsonList(Items):
+    """A JSON array, kept as sent."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if not isinstance(data, list):
@@ -62,6 +88,8 @@ class JsonList(serializers.ListField):
 
 class Choice(serializers.ChoiceField):
     """One of a few words; the error names them."""
+
+    default_error_messages = NEEDED
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str) or data not in self.choices:
@@ -73,7 +101,13 @@ class Instant(serializers.DateTimeField):
     """An instant in answers: RFC 3339 in UTC."""
 
 
-class Optional(serializers.Serializer):
+class Part(serializers.Serializer):
+    """The body, or an object in it."""
+
+    default_error_messages = {**NEEDED, "invalid": "must be a JSON object"}
+
+
+class Optional(Part):
     """A part of the body in which nothing is required."""
 
     def get_fields(self) -> dict[str, Any]:

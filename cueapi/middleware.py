@@ -4,11 +4,12 @@ import io
 import uuid
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
 from cueapi.errors import BadRequest, RequestTooLarge
 from cueapi.ids import parse_uuid
 from cueapi.logging import request_id
+from cueapi.problems import respond
 
 BODY_MAX_BYTES = 1_048_576
 
@@ -51,11 +52,9 @@ class BodyLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         declared = request.META.get("CONTENT_LENGTH") or ""
         if declared and not declared.isdecimal():
-            error = BadRequest("The Content-Length header is not a number.")
-            return JsonResponse(error.as_body(), status=error.status)
+            return respond(BadRequest("The Content-Length header is not a number."), request)
         if int(declared[:20] or 0) > BODY_MAX_BYTES or not self._chunks_fit(request, declared):
-            too_large = RequestTooLarge()
-            return JsonResponse(too_large.as_body(), status=too_large.status)
+            return respond(RequestTooLarge(), request)
         return self.get_response(request)
 
     def _chunks_fit(self, request: HttpRequest, declared: str) -> bool:

@@ -1,31 +1,85 @@
-"""Turning every exception into the one error shape: for DRF, and for Django's own 400, 403, 404 and 500."""
+"""Turning every exception into the one error shape: for DRF, and for Django's own 400, 403, 404 and 500.
+
+A client that prefers `application/problem+json` gets the same as RFC 9457.
+"""
 
 import logging
+import re
 from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
 from itertools import islice
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, URLResolver, get_resolver, is_valid_path
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from cueapi import errors
+from cueapi import errors, lessons
+from cueapi.conf import conf
 from cueapi.errors import ApiError, Detail
+from cueapi.logging import request_id
 
 log = logging.getLogger(__name__)
 
+JSON = "application/json"
+PROBLEM_JSON = "application/problem+json"
+ERRORS_PAGE = "/docs/errors"
+DESCRIBED = "The API is described at /docs."
+PATH_SHOWN_CHARS = 200
 DETAILS_MAX = 20  # the first few teach; a body of nonsense must not come back multiplied
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response:
     """DRF's hook: whatever a view raised, as the error envelope."""
     error = as_api_error(exception)
+    if isinstance(error, errors.MethodNotAllowed):
+        error = _method_not_allowed(context)
     if error is None:
         log.error("request.crashed", exc_info=exception)
         error = ApiError("Something went wrong on our side. Quote the X-Request-Id header when you report it.")
-    return Response(error.as_body(), status=error.status, headers=error.headers)
+    body, media_type = represent(error, accept_of(context.get("request")))
+    return Response(body, status=error.status, headers=error.headers, content_type=media_type)
+
+
+def represent(error: ApiError, accept: str) -> tuple[dict[str, Any], str]:
+    """The error's body and media type, as the Accept header prefers."""
+    if not prefers_problem(accept):
+        return error.as_body(), JSON
+    problem = {
+        "type": f"{conf().base_url}{ERRORS_PAGE}#{error.code}",
+        "title": lessons.of(error.code).title,
+        "status": error.status,
+        "detail": error.message,
+        "instance": f"urn:uuid:{request_id.get()}" if request_id.get() else None,
+        "code": error.code,
+        **error.lesson(),
+    }
+    return problem, PROBLEM_JSON
+
+
+def prefers_problem(accept: str) -> bool:
+    """Whether `accept` names problem+json, and nothing else that is JSON with a higher quality."""
+    qualities = dict(_media_ranges(accept))
+    others = [qualities[media] for media in (JSON, "application/*", "*/*") if media in qualities]
+    return qualities.get(PROBLEM_JSON, 0) >= max([*others, 0.001])
+
+
+def _media_ranges(accept: str) -> Iterator[tuple[str, float]]:
+    for part in accept.split(","):
+        media, *parameters = (word.strip().lower() for word in part.split(";"))
+        weights = [word.removeprefix("q=") for word in parameters if word.startswith("q=")]
+        try:
+            yield media, float(weights[0]) if weights else 1.0
+        except ValueError:
+            yield media, 0.0
+
+
+def accept_of(request: Any) -> str:
+    return str(request.headers.get("Accept", "")) if request is not None else ""
 
 
 def as_api_error(exception: Exception) -> ApiError | None:
@@ -39,7 +93,7 @@ def as_api_error(exception: Exception) -> ApiError | None:
     if isinstance(exception, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         return errors.Unauthorized()
     if isinstance(exception, exceptions.MethodNotAllowed):
-        return errors.MethodNotAllowed(str(exception.detail))
+        return errors.MethodNotAllowed()
     if isinstance(exception, PermissionDenied | exceptions.PermissionDenied):
         return errors.Forbidden()
     if isinstance(exception, SuspiciousOperation):  # Django's own limits, such as that on query parameters
@@ -65,23 +119,58 @@ def _flatten(detail: Any, path: str) -> Iterator[Detail]:
         yield Detail(path, str(detail))
 
 
+def _method_not_allowed(context: dict[str, Any]) -> errors.MethodNotAllowed:
+    view, request = context.get("view"), context.get("request")
+    if view is None or request is None:
+        return errors.MethodNotAllowed()
+    allowed = ", ".join(method for method in view.allowed_methods if method not in ("HEAD", "OPTIONS"))
+    return errors.MethodNotAllowed(f"This path does not answer {request.method}. It answers {allowed}.")
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _respond(errors.BadRequest())
+    return respond(errors.BadRequest(), request)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _respond(errors.Forbidden())
+    return respond(errors.Forbidden(), request)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/admin"):
         return defaults.page_not_found(request, exception)
-    return _respond(errors.NotFound("Nothing answers at this path. The API is described at /docs."))
+    return respond(errors.NotFound(f"Nothing answers at this path. {_advice(request.path)}"), request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _respond(ApiError("Something went wrong on our side. Quote the X-Request-Id header when you report it."))
+    return respond(
+        ApiError("Something went wrong on our side. Quote the X-Request-Id header when you report it."), request
+    )
 
 
-def _respond(error: ApiError) -> JsonResponse:
-    return JsonResponse(error.as_body(), status=error.status, headers=error.headers)
+def respond(error: ApiError, request: HttpRequest) -> JsonResponse:
+    """The error as a response of Django's own."""
+    body, media_type = represent(error, accept_of(request))
+    return JsonResponse(body, status=error.status, headers=error.headers, content_type=media_type)
+
+
+def _advice(path: str) -> str:
+    """What the caller may have meant."""
+    if path.endswith("/") and is_valid_path(path.rstrip("/")):
+        return f"Paths have no slash at their end: use {path.rstrip('/')[:PATH_SHOWN_CHARS]}"
+    near = get_close_matches(path[:PATH_SHOWN_CHARS], _known_paths(), n=1, cutoff=0.75)
+    return f"Did you mean {near[0]}? " + DESCRIBED if near else DESCRIBED
+
+
+@cache
+def _known_paths() -> list[str]:
+    """Each path of the API, its variables in braces."""
+    return sorted(set(_paths(get_resolver(), "/")))
+
+
+def _paths(resolver: URLResolver, prefix: str) -> Iterator[str]:
+    for entry in resolver.url_patterns:
+        path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(entry.pattern))
+        if isinstance(entry, URLPattern) and path.startswith(("/v1", "/health", "/status")):
+            yield path
+        elif isinstance(entry, URLResolver) and path.startswith("/v1"):
+            yield from _paths(entry, path)

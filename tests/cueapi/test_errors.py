@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.urls import get_resolver
 
+from cueapi import lessons
 from cueapi.errors import ApiError, BadRequest, Conflict, Detail, Forbidden, RateLimited, Unauthorized, ValidationFailed
 
 # Contract 1.4, as far as there is a class for it.
@@ -23,7 +24,7 @@ CONTRACT = {
     422: {"validation_error", "invalid_timezone"},
     429: {"rate_limit_exceeded"},
     500: {"internal_error"},
-    503: {"session_unavailable"},
+    503: {"session_unavailable", "service_unavailable"},
 }
 BASES = {BadRequest, Forbidden, Conflict}  # raised with a code of their own, or for what has none
 
@@ -40,6 +41,26 @@ def test_every_error_is_one_of_the_contract() -> None:
         assert kind in BASES or kind.code in CONTRACT[kind.status], kind
 
 
+def test_every_error_has_its_lesson() -> None:
+    assert {kind.code for kind in every_error()} <= set(lessons.LESSONS)
+    for lesson in lessons.LESSONS.values():
+        assert lesson.title and lesson.expected
+
+
+@pytest.mark.parametrize(
+    ("field", "example"),
+    [
+        ("body.retry.max_attempts", 3),
+        ("body.retry.backoff_minutes.0", [1, 5, 15]),
+        ("body.callback.headers.X-Team", {"X-Team": "ops"}),
+        ("query.limit", 20),
+        ("nowhere", None),
+    ],
+)
+def test_a_field_s_example_is_its_own_or_the_nearest(field: str, example: object) -> None:
+    assert lessons.example_for(field) == example
+
+
 def test_no_two_errors_share_a_code() -> None:
     codes = [kind.code for kind in every_error()]
     assert len(codes) == len(set(codes)) > 15
@@ -53,14 +74,17 @@ def test_the_default_message_is_the_sentence_of_the_docstring() -> None:
 
 
 def test_the_body_holds_the_error_and_its_mirror() -> None:
-    error = ApiError("Out of order.", code="out_of_order")
-    facts = {"code": "out_of_order", "message": "Out of order.", "status": 500}
-    assert error.as_body() == {"error": facts, "detail": {"error": facts}}
+    body = ApiError("Out of order.").as_body()
+    facts = {"code": "internal_error", "message": "Out of order.", "status": 500}
+    assert body["detail"] == {"error": facts}
+    assert {name: body["error"][name] for name in facts} == facts
 
 
 def test_the_details_stand_beside_the_error_and_not_in_its_mirror() -> None:
     body = ValidationFailed.of("body.name", "must not be empty").as_body()
-    assert body["error"]["details"] == [{"field": "body.name", "message": "must not be empty"}]
+    example = "nightly-digest"
+    assert body["error"]["details"] == [{"field": "body.name", "message": "must not be empty", "example": example}]
+    assert (body["error"]["where"], body["error"]["example"]) == ("body.name", example)
     assert body["error"]["message"] == "body.name: must not be empty"
     assert "details" not in body["detail"]["error"]
 

@@ -1,6 +1,7 @@
 """Whatever goes wrong leaves as the one envelope: our errors, DRF's, Django's, and bugs."""
 
 import logging
+from collections.abc import Iterable
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, TooManyFieldsSent
@@ -8,7 +9,7 @@ from django.http import Http404
 from django.test import RequestFactory
 from rest_framework import exceptions
 
-from cueapi import errors, problems
+from cueapi import errors, lessons, problems
 from tests.support.api import Api
 from tests.support.envelope import in_envelope, refused
 
@@ -144,3 +145,120 @@ def test_the_envelope_is_json_for_a_browser_too(anyone: Api) -> None:
     answer = anyone.send("GET", "/nonsense", None, Accept="text/html")
     assert answer.headers["Content-Type"] == "application/json"
     assert in_envelope(answer)["code"] == "not_found"
+
+
+# --- RFC 9457 ---------------------------------------------------------------------------------------------------
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "prefers"),
+    [
+        (PROBLEM, True),
+        (f"{PROBLEM}, application/json", True),
+        (f"application/json;q=0.9, {PROBLEM}", True),
+        (f"*/*;q=0.8,{PROBLEM};q=0.8", True),
+        ("APPLICATION/PROBLEM+JSON; Q=1 , text/html", True),
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        (f"application/json, {PROBLEM};q=0.5", False),
+        (f"*/*, {PROBLEM};q=0.5", False),
+        (f"{PROBLEM};q=0", False),
+        (f"{PROBLEM};q=much", False),
+        (";;;,,q=", False),
+    ],
+)
+def test_a_problem_document_is_for_who_prefers_it(accept: str, prefers: bool) -> None:
+    assert problems.prefers_problem(accept) is prefers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/v1/cues", {"name": ""}, 422, "validation_error"),
+        ("POST", "/v1/cues", b"{", 400, "invalid_json"),
+        ("POST", "/v1/cues", b"x" * 1_048_577, 413, "request_too_large"),
+        ("GET", "/v1/nowhere", None, 404, "not_found"),
+        ("PUT", "/v1/cues", None, 405, "method_not_allowed"),
+    ],
+)
+def test_every_kind_of_error_comes_as_a_problem(
+    api: Api, method: str, path: str, body: object, status: int, code: str
+) -> None:
+    answer = api.send(method, path, body, accept=PROBLEM)
+    problem = answer.json()
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, PROBLEM)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["type"].endswith(f"/docs/errors#{code}")
+    assert problem["title"] and problem["detail"] and problem["expected"]
+    assert problem["instance"] == f"urn:uuid:{answer.headers['X-Request-Id']}"
+    assert "error" not in problem
+
+
+def test_a_success_is_json_all_the_same(api: Api) -> None:
+    answer = api.send("GET", "/v1/cues", accept=PROBLEM)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+
+
+def test_the_page_of_errors_lists_every_code_without_a_script(anyone: Api) -> None:
+    answer = anyone.get("/docs/errors")
+    page = answer.content.decode()
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert all(f'id="{code}"' in page for code in lessons.LESSONS)
+    assert "<script" not in page and "style=" not in page
+
+
+# --- Advice -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/v1/cues/", "use /v1/cues"),
+        ("/v1/cues/cue_000000000000/fire/", "use /v1/cues/cue_000000000000/fire"),
+        ("/v1/cue", "Did you mean /v1/cues?"),
+        ("/v1/execution/claimable", "Did you mean /v1/executions/claimable?"),
+        ("/api/v2/things", "The API is described at /docs."),
+    ],
+)
+def test_a_wrong_path_is_told_the_right_one(api: Api, path: str, advice: str) -> None:
+    assert advice in refused(api.get(path), 404, "not_found")["message"]
+
+
+def test_a_wrong_method_is_told_the_right_ones(api: Api) -> None:
+    answer = api.send("PUT", "/v1/cues/cue_000000000000")
+    error = refused(answer, 405, "method_not_allowed")
+    assert error["message"] == "This path does not answer PUT. It answers GET, PATCH, DELETE."
+    assert answer.headers["Allow"] == "GET, PATCH, DELETE, HEAD, OPTIONS"
+
+
+PYTHON = ("dictionary", "A valid", "Ensure this", "This field", "Not a valid", "Expected a")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/cues"),
+        ("POST", "/v1/cues/{cue}/fire"),
+        ("POST", "/v1/cues/bulk-delete"),
+        ("POST", "/v1/executions/claim"),
+        ("POST", "/v1/worker/heartbeat"),
+        ("POST", "/v1/auth/keys"),
+        ("PATCH", "/v1/auth/me"),
+        ("POST", "/v1/auth/device-code"),
+    ],
+)
+@pytest.mark.parametrize("wrong", [None, [], [[]], 5, -1, 1.5, "", "x" * 70_000, True, {"x": []}])
+def test_complaints_are_in_words_of_json(api: Api, cue: str, method: str, path: str, wrong: object) -> None:
+    path = path.format(cue=cue.rpartition("/")[2])
+    for names in batched(lessons.FIELD_EXAMPLES, 15):
+        text = api.send(method, path, dict.fromkeys(names, wrong), x_confirm_destructive="true").content.decode()
+        assert not [words for words in PYTHON if words in text], text
+
+
+def batched(names: Iterable[str], size: int) -> list[list[str]]:
+    """The names in groups that an error names one by one (problems.DETAILS_MAX)."""
+    every = list(names)
+    return [every[start : start + size] for start in range(0, len(every), size)]

@@ -26,7 +26,7 @@ def in_envelope(answer: Any) -> dict[str, Any]:
     body = json.loads(answer.content)
     error: dict[str, Any] = body["error"]
     assert set(body) == {"error", "detail"}, body
-    assert set(error) - {"details"} == {"code", "message", "status"}, error
+    assert set(error) - {"details"} == {"code", "message", "status", "where", "expected", "example"}, error
     assert error["status"] == answer.status_code
     assert error["message"] and isinstance(error["message"], str)
     assert body["detail"] == {"error": {key: error[key] for key in ("code", "message", "status")}}

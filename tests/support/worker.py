@@ -41,6 +41,13 @@ class Worker:
             lost += 1
         return lost + len(self._later)
 
+    def waiting(self) -> list[tuple[str, dict[str, Any]]]:
+        """The task and arguments of every queued message; they stay queued for `run`."""
+        while (message := self._take()) is not None:
+            eta, name, kwargs = message
+            self._later.append((eta or clock.now(), name, kwargs))
+        return [(name, kwargs) for _, name, kwargs in self._later]
+
     def _next(self) -> tuple[str, dict[str, Any]] | None:
         while (message := self._take()) is not None:
             eta, name, kwargs = message
