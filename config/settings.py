@@ -182,6 +182,8 @@ UNFOLD = {
                 "items": [
                     admin_list("Executions", "play_circle", "executions_execution"),
                     admin_list("Cues", "alarm", "cues_cue"),
+                    admin_list("Alerts", "notifications", "executions_alert"),
+                    admin_list("Workers", "engineering", "executions_worker"),
                     admin_list("Periodic tasks", "event_repeat", "django_celery_beat_periodictask"),
                     admin_list("Accounts", "group", "cueapi_account"),
                     admin_list("API keys", "key", "cueapi_apikey"),

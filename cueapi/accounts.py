@@ -1,43 +1,64 @@
-"""Making and changing accounts: registration, keys, secrets, profile."""
+"""Making and changing accounts: registration, secrets, profile."""
 
-import hashlib
 import re
 import secrets
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from cueapi import ids, mail, outbound
+from cueapi import ids, keys, mail, outbound
 from cueapi.conf import conf
-from cueapi.errors import BadRequest, Conflict, InvalidCallbackUrl, Unauthorized, ValidationFailed
-from cueapi.models import Account, ApiKey
+from cueapi.errors import BadRequest, Conflict, InvalidCallbackUrl, ValidationFailed
+from cueapi.models import Account
 from cueapi.plans import limits_of_new_account
 from cueapi.signing import Secrets
 
-DEFAULT_LABEL = "default"
-ROTATED_NOTICE = timedelta(hours=24)  # how long a replaced key still says that it was replaced
 NO_OVERLAP = timedelta(0)
 SECRET_COLUMNS = ("webhook_secret", "previous_webhook_secret", "previous_webhook_secret_until")
-LAST_USED_STEP = timedelta(minutes=1)  # last_used_at is not written more often
 
 
-def register(email: str, *, now: datetime, created_by: str = "register") -> tuple[Account, str]:
+def register(email: str, *, now: datetime) -> tuple[Account, str]:
     """A new account and its first key in plain text. Raises Conflict when the address is taken."""
+    with transaction.atomic():
+        account = _open(email)
+        _, plaintext = keys.issue(account, label=keys.DEFAULT_LABEL, created_by="register", now=now)
+    return account, plaintext
+
+
+def may_register() -> bool:
+    """Whether strangers may make accounts here: always in development, else where the operator lets them."""
+    return conf().allow_register or conf().is_development
+
+
+def find_or_open(email: str) -> Account:
+    """The account with this address in any case, made without a key if there is none."""
+    try:
+        return of_address(email) or _open(email)
+    except Conflict:  # made by somebody else at this moment
+        return Account.objects.get(email__iexact=email)
+
+
+def of_address(email: str) -> Account | None:
+    return Account.objects.filter(email__iexact=email).first()
+
+
+def _open(email: str) -> Account:
+    """A new account without a key. Raises Conflict when the address is taken."""
     account = Account(email=email, slug=_free_slug(email), **limits_of_new_account())
     account.set_unusable_password()
     try:
-        return _save_with_key(account, created_by=created_by, now=now)
+        return _insert(account)
     except IntegrityError:
-        if Account.objects.filter(email__iexact=email).exists():
+        if of_address(email):
             raise duplicate_email() from None
     account.slug = f"{account.slug[:60]}-{secrets.token_hex(4)}"  # another account took the slug meanwhile
-    return _save_with_key(account, created_by=created_by, now=now)
+    return _insert(account)
 
 
-def _save_with_key(account: Account, *, created_by: str, now: datetime) -> tuple[Account, str]:
+def _insert(account: Account) -> Account:
     with transaction.atomic():
         account.save(force_insert=True)
-        return account, issue_key(account, label=DEFAULT_LABEL, created_by=created_by, now=now)
+    return account
 
 
 def bootstrap(email: str, *, now: datetime) -> tuple[str, str] | None:
@@ -51,52 +72,6 @@ def bootstrap(email: str, *, now: datetime) -> tuple[str, str] | None:
         account.set_password(password)
         account.save(update_fields=["is_staff", "is_superuser", "password"])
         return key, password
-
-
-def issue_key(account: Account, *, label: str, created_by: str, now: datetime) -> str:
-    """A new key for the account, in plain text. Only its hash is kept, unless KEEP_KEY_COPY asks for a sealed copy."""
-    plaintext = ids.api_key()
-    ApiKey.objects.create(
-        account=account,
-        hash=hash_key(plaintext),
-        prefix=plaintext[:12],
-        copy=plaintext if label == DEFAULT_LABEL and conf().keeps_key_copies else "",
-        label=label,
-        created_by=created_by,
-        created_at=now,
-    )
-    return plaintext
-
-
-def hash_key(plaintext: str) -> str:
-    return hashlib.sha256(plaintext.encode()).hexdigest()
-
-
-def find_key(plaintext: str, *, now: datetime) -> ApiKey:
-    """The live key with this text, its account loaded. Raises Unauthorized with the reason otherwise."""
-    key = ApiKey.objects.select_related("account").filter(hash=hash_key(plaintext)).first()
-    if key is None or not key.account.is_active:
-        raise Unauthorized()
-    if key.replaced_at is not None and key.replaced_at <= now:
-        if now - key.replaced_at < ROTATED_NOTICE:
-            raise Unauthorized("This key was replaced. Use the key that replaced it.", code="key_rotated")
-        raise Unauthorized()
-    if key.revoked_at is not None:
-        raise Unauthorized("This key was revoked. Use another key.", code="key_revoked")
-    if key.last_used_at is None or now - key.last_used_at >= LAST_USED_STEP:
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
-    return key
-
-
-def regenerate_key(key: ApiKey, *, overlap: timedelta = NO_OVERLAP, now: datetime) -> str:
-    """Replace `key`, which works on until `overlap` is over. Raises Unauthorized when it was replaced already."""
-    with transaction.atomic():
-        live = ApiKey.objects.filter(pk=key.pk, replaced_at=None, revoked_at=None)
-        if not live.update(replaced_at=now + overlap):
-            raise Unauthorized("This key was replaced. Use the key that replaced it.", code="key_rotated")
-        plaintext = issue_key(key.account, label=key.label, created_by=key.created_by, now=now)
-        mail.send_later("key_replaced", key.account, now=now)
-    return plaintext
 
 
 def regenerate_webhook_secret(account: Account, *, overlap: timedelta = NO_OVERLAP, now: datetime) -> str:
@@ -132,12 +107,14 @@ def alert_secret(account: Account) -> str:
     return account.alert_webhook_secret
 
 
-def update_profile(account: Account, *, email: str | None, alert_webhook_url: str | None) -> Account:
+def update_profile(
+    account: Account, *, email: str | None, alert_webhook_url: str | None, alert_email: bool | None = None
+) -> Account:
     """Change what is not None; an empty alert URL clears it. Raises Conflict, BadRequest, ValidationFailed."""
-    changes = {"email": email, "alert_webhook_url": alert_webhook_url}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    given = {"email": email, "alert_webhook_url": alert_webhook_url, "alert_email": alert_email}
+    changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
-        raise ValidationFailed("Nothing to change. Send email or alert_webhook_url.", code="no_fields")
+        raise ValidationFailed("Nothing to change. Send email, alert_webhook_url or alert_email.", code="no_fields")
     if alert_webhook_url:
         _check_alert_url(alert_webhook_url)
         alert_secret(account)

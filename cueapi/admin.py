@@ -24,6 +24,7 @@ from cueapi.plans import PLANS
 KEYS_SHOWN = 50
 MONTHS_SHOWN = 12
 PLAN_HELP = "The name that the API shows. The limits below are what counts; they do not follow it."
+MONTHLY_HELP = "Webhook attempts and worker claims in a UTC calendar month. 0 is no limit."
 KEY_COLORS = {"live": "success", "replaced": "warning", "revoked": "danger"}
 
 admin.site.unregister(Group)  # who may enter is either a superuser or has a few permissions of their own
@@ -44,7 +45,7 @@ class AccountAdmin(ConsoleAdmin, UserAdmin):
     fieldsets = (
         (None, {"fields": ("email", "slug", "is_active", "created")}),
         ("Plan", {"fields": ("plan", "active_cue_limit", "monthly_execution_limit", "rate_limit_per_minute")}),
-        ("Alerts", {"fields": ("alert_webhook_url",)}),
+        ("Alerts", {"fields": ("alert_webhook_url", "alert_email")}),
         ("Admin", {"fields": ("is_staff", "is_superuser", "last_signed_in", "password_form", "user_permissions")}),
     )
     created = utc("created_at", "created")
@@ -54,6 +55,8 @@ class AccountAdmin(ConsoleAdmin, UserAdmin):
         if db_field.name == "plan":
             names = [(name, name) for name in PLANS]
             return forms.ChoiceField(choices=names, widget=UnfoldAdminSelectWidget, help_text=PLAN_HELP)
+        if db_field.name == "monthly_execution_limit":
+            kwargs["help_text"] = MONTHLY_HELP
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     @display(description="active cues", ordering="active_cues")
@@ -78,7 +81,11 @@ class AccountAdmin(ConsoleAdmin, UserAdmin):
             [(link(key, f"{key.prefix}…"), key.label, badge(state_of(key), KEY_COLORS), *_times(key)) for key in keys],
         )
         months = obj.usage.order_by("-month")[:MONTHS_SHOWN]
-        yield Table("Usage", ("Month", "Executions"), [(f"{usage.month:%Y-%m}", usage.executions) for usage in months])
+        yield Table(
+            "Usage",
+            ("Month", "Executions", "Limit reached"),
+            [(f"{usage.month:%Y-%m}", usage.executions, utc_time(usage.limit_reached_at)) for usage in months],
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Superusers only: whoever may edit accounts could make themselves one."""

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cueapi import clock, idempotency, throttling, usage
+from cueapi import clock, echo_back, idempotency, keys, throttling, usage
 from cueapi.errors import ConfirmationRequired, Unauthorized
 from cueapi.models import Account, ApiKey
 from cueapi.problems import validation_failed
@@ -16,9 +16,10 @@ from cueapi.throttling import Rate
 
 
 class ApiView(APIView):
-    """A view for the holder of a key."""
+    """A view for the holder of a key or a session."""
 
     rate_limited = True
+    echoed_with: str | None = None  # the field without which the body of a call is not echoed back (contract 1.6)
     waits = False  # a POST that waits for something calls `idempotency.once` itself, around what it does in the end
     account: Account | None = None  # whose key the request carries, once that is known
 
@@ -26,6 +27,7 @@ class ApiView(APIView):
         """Whatever was sent is JSON. DRF would read an empty body as an empty form, whose flags are all false."""
         request.META["CONTENT_TYPE"] = "application/json"
         wrapped: Request = super().initialize_request(request, *args, **kwargs)
+        echo_back.keep_body(wrapped)
         return wrapped
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -54,7 +56,7 @@ class ApiView(APIView):
             act = partial(post, request, *args, **kwargs)
             return idempotency.once(request, account, key, act, now=clock.now())
 
-        self.post = once  # where dispatch finds its handler
+        self.post: Any = once  # where dispatch finds its handler
 
     def _count(self, request: Request, who: str, limit: int) -> None:
         if not self.rate_limited:
@@ -72,6 +74,7 @@ class ApiView(APIView):
             final.headers.setdefault(name, value)
         if self.account and usage.is_near_limit(self.account, now=clock.now()):
             final.headers["X-CueAPI-Usage-Warning"] = "approaching_limit"
+        echo_back.add(request, final, only_with=self.echoed_with)
         return final
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
@@ -98,9 +101,9 @@ def account_of(request: Request) -> Account:
     return cast(Account, request.user)
 
 
-def key_of(request: Request) -> ApiKey:
-    """The key of this call, in views that need one."""
-    return cast(ApiKey, request.auth)
+def key_of(request: Request) -> ApiKey | None:
+    """The key of this call; of a session's, the account's default key, if it has a live one."""
+    return request.auth if isinstance(request.auth, ApiKey) else keys.default_of(account_of(request))
 
 
 def checked(serializer: Any) -> dict[str, Any]:

@@ -7,13 +7,17 @@ from drf_spectacular.openapi import AutoSchema
 
 from cueapi.serializers import ErrorAnswer
 
+BEARER: Any = [{"apiKey": []}]
+"""The `auth` of an operation that wants the bearer token, and whose view finds that out by a class of its own."""
+
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "cueapi.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer", "description": "An API key: cue_sk_ and 32 hex digits."}
+        kinds = "An API key (cue_sk_ and 32 hex digits) or a session token."
+        return {"type": "http", "scheme": "bearer", "description": kinds}
 
 
 class ApiSchema(AutoSchema):

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -51,6 +51,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     value = _load(body)
     if not isinstance(value, dict):
         raise ValidationFailed.of("body", f'must be a JSON object such as {{"name": "…"}}, not {_kind(value)}')
+    return cast(dict[str, Any], _checked(value))
+
+
+def parse_value(body: bytes) -> Any:
+    """The JSON value in `body`, of whatever type; null for an empty body. Raises as `parse_object` does."""
+    return _checked(_load(body)) if body.strip() else None
+
+
+def _checked(value: Any) -> Any:
     for path, problem in problems(value):
         if f"{path}.".startswith(PAYLOAD_FIELDS):
             raise InvalidPayload(f"{path}: {problem}")

@@ -24,7 +24,7 @@ class EmailAddress(fields.Text):
         return address
 
 
-class RegisterRequest(serializers.Serializer):
+class RegisterRequest(fields.Part):
     email = EmailAddress()
 
 
@@ -33,9 +33,10 @@ class RegisterAnswer(serializers.Serializer):
     email = fields.Text()
 
 
-class ProfileRequest(serializers.Serializer):
+class ProfileRequest(fields.Part):
     email = EmailAddress(required=False, allow_null=True)
     alert_webhook_url = fields.Text(required=False, allow_null=True, allow_blank=True, trim_whitespace=False)
+    alert_email = fields.Flag(required=False, allow_null=True, help_text="whether alerts are mailed to you")
 
 
 class UpdatedAnswer(serializers.Serializer):
@@ -55,6 +56,7 @@ class MeAnswer(serializers.Serializer):
     api_key_prefix = fields.Text(allow_null=True)
     slug = fields.Text()
     alert_webhook_url = fields.Text(allow_null=True)
+    alert_email = fields.Flag()
 
 
 class KeyAnswer(serializers.Serializer):
@@ -72,6 +74,87 @@ class KeyReplacedAnswer(serializers.Serializer):
     api_key = fields.Text()
     previous_key_revoked = fields.Flag(help_text="false while an overlap lasts")
     previous_key_valid_until = fields.Instant(allow_null=True)
+
+
+class KeyLabel(fields.Part):
+    label = fields.Text(  # type: ignore[assignment]
+        max_length=100, help_text="what the key is for, such as laptop"
+    )
+
+
+class NamedKey(serializers.Serializer):
+    id = serializers.UUIDField()
+    prefix = fields.Text()
+    label = fields.Text()  # type: ignore[assignment]
+    created_at = fields.Instant()
+
+
+class KeyCreatedAnswer(NamedKey):
+    api_key = fields.Text(help_text="shown here only")
+
+
+class ListedKey(NamedKey):
+    created_by = fields.Text(help_text="register, user, device, migration or mcp-exchange")
+    last_used_at = fields.Instant(allow_null=True)
+    revoked_at = fields.Instant(allow_null=True, help_text="also for a key that was replaced")
+
+
+class KeysAnswer(serializers.Serializer):
+    keys = ListedKey(many=True)
+
+
+class KeyRenamedAnswer(serializers.Serializer):
+    id = serializers.UUIDField()
+    label = fields.Text()  # type: ignore[assignment]
+
+
+class KeyRevokedAnswer(serializers.Serializer):
+    id = serializers.UUIDField()
+    revoked_at = fields.Instant()
+
+
+class DeviceCodeRequest(fields.Part):
+    device_code = fields.Text(allow_blank=True, trim_whitespace=False, help_text="made up by the client, 6 to 128 long")
+
+
+class DeviceCodeAnswer(serializers.Serializer):
+    verification_url = fields.Text()
+    expires_in = fields.Whole(help_text="seconds")
+
+
+class DeviceEmailRequest(DeviceCodeRequest):
+    email = EmailAddress()
+
+
+class DeviceEmailAnswer(serializers.Serializer):
+    status = serializers.ChoiceField(["email_sent"])
+
+
+class DevicePollAnswer(serializers.Serializer):
+    status = serializers.ChoiceField(["pending", "email_sent", "approved", "claimed", "expired"])
+    email = fields.Text(required=False)
+    api_key = fields.Text(required=False, help_text="with approved, once")
+    session_token = fields.Text(required=False, help_text="opens a session, once")
+
+
+class SessionRequest(fields.Part):
+    token = fields.Text(help_text="the session_token of a login")
+
+
+class SessionAnswer(serializers.Serializer):
+    session_token = fields.Text()
+    email = fields.Text()
+
+
+class EchoStoredAnswer(serializers.Serializer):
+    stored = fields.Flag()
+
+
+class EchoAnswer(serializers.Serializer):
+    status = serializers.ChoiceField(["waiting", "delivered"])
+    payload = serializers.JSONField(required=False, allow_null=True)
+    headers = serializers.DictField(child=fields.Text(), required=False)
+    received_at = fields.Instant(required=False)
 
 
 class WebhookSecretAnswer(serializers.Serializer):
@@ -111,17 +194,24 @@ class InfoAnswer(serializers.Serializer):
 class ErrorDetail(serializers.Serializer):
     field = fields.Text()
     message = fields.Text()
+    example = serializers.JSONField(allow_null=True)
 
 
-class ErrorBody(serializers.Serializer):
+class ErrorFacts(serializers.Serializer):
     code = fields.Text()
     message = fields.Text()
     status = fields.Whole()
+
+
+class ErrorBody(ErrorFacts):
+    where = fields.Text(allow_null=True, help_text="the place in the request, such as body.schedule.cron")
+    expected = fields.Text()
+    example = serializers.JSONField(allow_null=True, help_text="something that would work there")
     details = ErrorDetail(many=True, required=False)
 
 
 class ErrorMirror(serializers.Serializer):
-    error = ErrorBody()
+    error = ErrorFacts()
 
 
 class ErrorAnswer(serializers.Serializer):

@@ -1,7 +1,8 @@
 """Rate limits (contract 1.5): a sliding 60-second window per API key, or per client address without one.
 
-One script counts and adds in a single step, so two requests can never take the same last place.
-Refused requests do not count. When the store is down, requests pass.
+A view may ask for a further window of its own, a `Quota`, with `take`. One script counts and adds in a single step,
+so two requests can never take the same last place. Refused requests do not count. When the store is down, requests
+pass.
 """
 
 import logging
@@ -20,6 +21,7 @@ from cueapi.volatile import Unavailable, store
 log = logging.getLogger(__name__)
 
 WINDOW_S = 60
+HOUR_S = 3600
 
 # KEYS[1] the window; ARGV: now (s), limit, a unique member, window (s). Answers {allowed, count, oldest}.
 _HIT = """
@@ -45,6 +47,7 @@ class Rate:
     remaining: int
     reset_at: int
     allowed: bool = True
+    window_s: int = WINDOW_S
 
     def headers(self) -> dict[str, str]:
         return {
@@ -54,23 +57,40 @@ class Rate:
         }
 
 
-def hit(who: str, limit: int, *, now: datetime) -> Rate:
-    """Take one place in the window of `who`."""
+@dataclass(frozen=True)
+class Quota:
+    """How often one caller may do one costly thing. `name` keeps its window apart from all others."""
+
+    name: str
+    limit: int
+    window_s: int
+
+
+def hit(who: str, limit: int, *, now: datetime, window_s: int = WINDOW_S) -> Rate:
+    """Take one place in the window of `who`, which is `window_s` seconds long."""
     at = now.timestamp()
     member = f"{at}:{secrets.token_hex(4)}"
     try:
-        allowed, count, oldest = store().eval(_HIT, 1, f"rate:{who}", repr(at), limit, member, WINDOW_S)
+        allowed, count, oldest = store().eval(_HIT, 1, f"rate:{who}", repr(at), limit, member, window_s)
     except Unavailable as error:
         log.warning("rate.store_unavailable", extra={"error": str(error)})
-        return Rate(limit, limit, math.ceil(at) + WINDOW_S)
-    return Rate(limit, max(0, limit - count), math.ceil(float(oldest)) + WINDOW_S, bool(allowed))
+        return Rate(limit, limit, math.ceil(at) + window_s, window_s=window_s)
+    reset_at = math.ceil(float(oldest)) + window_s
+    return Rate(limit, max(0, limit - count), reset_at, bool(allowed), window_s)
+
+
+def take(quota: Quota, who: str, *, now: datetime) -> None:
+    """Take one place of `who` in this quota. Raises RateLimited, with the seconds to wait, when there is none."""
+    rate = hit(f"{quota.name}:{who}", quota.limit, now=now, window_s=quota.window_s)
+    if not rate.allowed:
+        raise refuse(rate, now=now)
 
 
 def refuse(rate: Rate, *, now: datetime) -> RateLimited:
     """The error for a request over the limit, with whole seconds to wait."""
     wait_s = max(1, math.ceil(rate.reset_at - now.timestamp()))
     return RateLimited(
-        f"Over {rate.limit} requests in {WINDOW_S} seconds. Try again in {wait_s} s.",
+        f"Over {rate.limit} requests in {rate.window_s} seconds. Try again in {wait_s} s.",
         headers={**rate.headers(), "Retry-After": str(wait_s)},
     )
 

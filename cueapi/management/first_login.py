@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from cueapi import accounts
+from cueapi import accounts, keys
 from cueapi.bootstrap import write_private
 from cueapi.models import ApiKey
 
@@ -27,7 +27,7 @@ class FirstLogin:
     def key_works(self) -> bool:
         """False once the key was replaced or revoked."""
         live = ApiKey.objects.filter(replaced_at=None, revoked_at=None)
-        return live.filter(hash=accounts.hash_key(self.api_key)).exists()
+        return live.filter(hash=keys.hash_key(self.api_key)).exists()
 
 
 def make_or_read(var_dir: Path, *, now: datetime) -> FirstLogin | None:

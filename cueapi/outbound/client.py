@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
+from cueapi.outbound import origin
 from cueapi.outbound.connection import PinnedPoolManager, TimedTlsSocket, Trip, travelling
 from cueapi.outbound.failures import BrokenReply, OutboundError, Refused, SendError
 from cueapi.outbound.policy import Policy
@@ -67,10 +68,12 @@ def send(request: OutboundRequest) -> Reply:
 
 
 def _travel(request: OutboundRequest, trip: Trip, policy: Policy) -> Reply:
-    exempt = is_own_echo(permitted(request.url, policy), policy)
+    destination = permitted(request.url, policy)
+    exempt = is_own_echo(destination, policy)
+    prepared = _prepared(request)
     if exempt:
         trip = Trip(trip.started, trip.timeout_s, policy=None)
-    prepared = _prepared(request)
+        prepared.headers[origin.HEADER] = origin.mark_for(destination.path)
     with travelling(trip):
         return _exchange(prepared, trip, _thread.session(exempt=exempt))
 

@@ -6,9 +6,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cueapi import accounts, clock, serializers
+from cueapi import accounts, clock, keys, serializers
 from cueapi.api import ApiView, PublicView, account_of, checked, key_of, require_confirmation
-from cueapi.conf import conf
 from cueapi.errors import ApiError, NotFound
 
 
@@ -27,7 +26,7 @@ class RegisterView(PublicView):
         summary="Make an account and its first key",
     )
     def post(self, request: Request) -> Response:
-        if not (conf().allow_register or conf().is_development):
+        if not accounts.may_register():
             raise NotFound("Registration is switched off on this server. Ask its operator for a key.")
         data = checked(serializers.RegisterRequest(data=request.data))
         account, key = accounts.register(data["email"], now=clock.now())
@@ -41,12 +40,15 @@ class ProfileView(ApiView):
         operation_id="update_me",
         request=serializers.ProfileRequest,
         responses={200: serializers.UpdatedAnswer},
-        summary="Change the e-mail address or the alert webhook",
+        summary="Change the e-mail address, the alert webhook or whether alerts are mailed",
     )
     def patch(self, request: Request) -> Response:
         data = checked(serializers.ProfileRequest(data=request.data))
         account = accounts.update_profile(
-            account_of(request), email=data.get("email"), alert_webhook_url=data.get("alert_webhook_url")
+            account_of(request),
+            email=data.get("email"),
+            alert_webhook_url=data.get("alert_webhook_url"),
+            alert_email=data.get("alert_email"),
         )
         return Response({"updated_at": clock.rfc3339(account.updated_at)})
 
@@ -59,7 +61,7 @@ class KeyView(ApiView):
     )
     def get(self, request: Request) -> Response:
         key = key_of(request)
-        if not key.copy:
+        if key is None or not key.copy:
             raise PlaintextUnavailable()
         return Response({"api_key": key.copy, "key_prefix": key.prefix})
 
@@ -69,14 +71,16 @@ class KeyRegenerateView(ApiView):
         operation_id="regenerate_key",
         request=serializers.Rotation,
         responses={200: serializers.KeyReplacedAnswer},
-        summary="Replace the key of this call (needs X-Confirm-Destructive: true)",
+        summary="Replace the key of this call, or of a session's account (needs X-Confirm-Destructive: true)",
     )
     def post(self, request: Request) -> Response:
         require_confirmation(request)
-        now, overlap = clock.now(), _overlap(request)
-        key = accounts.regenerate_key(key_of(request), overlap=overlap, now=now)
+        now, overlap, key = clock.now(), _overlap(request), key_of(request)
+        if key is None:
+            raise NotFound("This account has no live key to replace. Make one: POST /v1/auth/keys.")
+        plaintext = keys.regenerate(key, overlap=overlap, now=now)
         until = clock.rfc3339(now + overlap) if overlap else None
-        return Response({"api_key": key, "previous_key_revoked": not overlap, "previous_key_valid_until": until})
+        return Response({"api_key": plaintext, "previous_key_revoked": not overlap, "previous_key_valid_until": until})
 
 
 def _overlap(request: Request) -> timedelta:

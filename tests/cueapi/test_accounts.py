@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cueapi import accounts, clock
+from cueapi import accounts, clock, keys
 from cueapi.errors import Conflict, Unauthorized, ValidationFailed
 from cueapi.models import Account, ApiKey
 from cueapi.signing import Secrets
@@ -26,7 +26,7 @@ def register(anyone: Api, email: str) -> Any:
 
 
 def key_of(api: Api) -> ApiKey:
-    return ApiKey.objects.get(hash=accounts.hash_key(str(api.key)))
+    return ApiKey.objects.get(hash=keys.hash_key(str(api.key)))
 
 
 # --- Registration -----------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def test_only_the_first_account_is_made_by_the_installation() -> None:
     made = accounts.bootstrap("you@localhost", now=clock.now())
     assert made is not None
     key, password = made
-    account = accounts.find_key(key, now=clock.now()).account
+    account = keys.find(key, now=clock.now()).account
     assert account.is_superuser and account.is_staff and account.check_password(password)
     assert accounts.bootstrap("me@localhost", now=clock.now()) is None
     assert Account.objects.count() == 1
@@ -88,16 +88,16 @@ def test_a_regenerated_key_replaces_the_one_that_asked(api: Api) -> None:
 @racing
 def test_of_two_regenerations_at_once_one_wins(api: Api) -> None:
     key = key_of(api)
-    results = at_once([partial(accounts.regenerate_key, key, now=clock.now())] * 2)
+    results = at_once([partial(keys.regenerate, key, now=clock.now())] * 2)
     (plaintext,) = [result for result in results if isinstance(result, str)]
     (loser,) = [result for result in results if not isinstance(result, str)]
     assert isinstance(loser, Unauthorized) and loser.code == "key_rotated"
-    assert ApiKey.objects.filter(replaced_at=None).get().hash == accounts.hash_key(plaintext)
+    assert ApiKey.objects.filter(replaced_at=None).get().hash == keys.hash_key(plaintext)
 
 
 def test_the_new_key_keeps_the_label(api: Api) -> None:
-    plaintext = accounts.regenerate_key(key_of(api), now=clock.now())
-    assert accounts.find_key(plaintext, now=clock.now()).label == "default"
+    plaintext = keys.regenerate(key_of(api), now=clock.now())
+    assert keys.find(plaintext, now=clock.now()).label == "default"
 
 
 # --- Profile ----------------------------------------------------------------------------------------------------
@@ -158,11 +158,11 @@ def test_the_old_key_works_beside_the_new_one_until_the_overlap_is_over(api: Api
     answer = api.post("/v1/auth/key/regenerate", {"overlap_hours": 2}, x_confirm_destructive="true").json()
     assert answer["previous_key_revoked"] is False
     until = datetime.fromisoformat(answer["previous_key_valid_until"])
-    assert accounts.find_key(str(api.key), now=until - timedelta(seconds=1)).account == api.account
+    assert keys.find(str(api.key), now=until - timedelta(seconds=1)).account == api.account
     with pytest.raises(Unauthorized) as caught:
-        accounts.find_key(str(api.key), now=until)
+        keys.find(str(api.key), now=until)
     assert caught.value.code == "key_rotated"
-    assert accounts.find_key(answer["api_key"], now=until).account == api.account
+    assert keys.find(answer["api_key"], now=until).account == api.account
     again = api.post("/v1/auth/key/regenerate", {"overlap_hours": 2}, x_confirm_destructive="true")
     assert again.json()["error"]["code"] == "key_rotated"
 

@@ -11,6 +11,7 @@ from django.conf import LazySettings
 from django.test import RequestFactory
 
 from cueapi import throttling
+from cueapi.errors import RateLimited
 from tests.support.api import Api, api_of_new_account
 from tests.support.envelope import refused
 
@@ -84,6 +85,22 @@ def test_behind_proxies_the_address_is_the_one_the_outermost_saw(settings: LazyS
         settings.CUEAPI = settings.CUEAPI.model_copy(update={"trusted_proxy_count": count})
         addresses.append(throttling.client_address(request))
     assert addresses == ["9.9.9.9", "10.0.0.1", "8.8.8.8", "9.9.9.9"]
+
+
+def test_a_window_may_be_an_hour_long() -> None:
+    assert throttling.hit("ada", 1, now=NOW, window_s=3600).reset_at == int(NOW.timestamp()) + 3600
+    assert not throttling.hit("ada", 1, now=NOW + timedelta(seconds=3599), window_s=3600).allowed
+    assert throttling.hit("ada", 1, now=NOW + timedelta(seconds=3600), window_s=3600).allowed
+
+
+def test_a_quota_is_refused_with_its_own_window() -> None:
+    quota = throttling.Quota("letters", limit=1, window_s=3600)
+    throttling.take(quota, "ada", now=NOW)
+    throttling.take(quota, "bob", now=NOW)
+    throttling.take(throttling.Quota("parcels", limit=1, window_s=3600), "ada", now=NOW)
+    with pytest.raises(RateLimited, match="Over 1 requests in 3600 seconds") as caught:
+        throttling.take(quota, "ada", now=NOW + timedelta(seconds=600))
+    assert caught.value.headers["Retry-After"] == "3000"
 
 
 # --- Over HTTP --------------------------------------------------------------------------------------------------

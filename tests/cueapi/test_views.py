@@ -36,6 +36,7 @@ def test_me_shows_the_account_and_its_limits(api: Api) -> None:
         "api_key_prefix": str(api.key)[:12],
         "slug": "ada",
         "alert_webhook_url": None,
+        "alert_email": True,
     }
 
 
