@@ -26,7 +26,7 @@ def pause(cues: Iterable[Cue], *, now: datetime) -> int:
     cues = list(cues)
     with transaction.atomic():
         changed = Cue.objects.filter(pk__in=[cue.pk for cue in cues], status=CueStatus.ACTIVE).update(
-            status=CueStatus.PAUSED, next_run=None, updated_at=now
+            status=CueStatus.PAUSED, next_run=None, success_expected_by=None, updated_at=now
         )
         beat.switch(cues, on=False)
     return int(changed)
@@ -39,9 +39,10 @@ def resume(cue: Cue, *, now: datetime) -> bool:
     """
     next_run = next_run_from(cue, now=now)
     at = cue.at if cue.is_recurring else next_run or cue.at
+    expected_by = success_expected_by(cue, now=now)
     with transaction.atomic():
         changed = Cue.objects.filter(pk=cue.pk, status=CueStatus.PAUSED).update(
-            status=CueStatus.ACTIVE, next_run=next_run, at=at, updated_at=now
+            status=CueStatus.ACTIVE, next_run=next_run, at=at, success_expected_by=expected_by, updated_at=now
         )
         if changed:
             beat.switch([cue], on=True)
@@ -88,6 +89,46 @@ def count_runs(runs: Mapping[str, int]) -> None:
 def mark_ended(cue_id: str, *, now: datetime) -> None:
     """`last_run` is the end of the latest execution that reached a final state; it never goes back."""
     Cue.objects.filter(pk=cue_id).update(last_run=Greatest(Coalesce("last_run", Value(now)), Value(now)))
+
+
+def success_expected_by(cue: Cue, *, now: datetime) -> datetime | None:
+    """If the cue is active and nothing succeeds from `now` on: the end of its `missed_window_multiplier` intervals.
+
+    That is the due time of the window after so many, since the last of them must have time to run. None for a cue
+    without `alerts`, for a one-shot, and where the schedule never gets that far.
+    """
+    windows = cue.alert_missed_window_multiplier
+    if not windows or not cue.is_recurring:
+        return None
+    return schedule.due_after(schedule.parse_cron(cue.cron), schedule.zone(cue.timezone), now, windows + 1)
+
+
+def watched(cue: Cue) -> tuple[object, ...]:
+    """The facts that `success_expected_by` hangs on: while they stay the same, so does the time."""
+    return cue.status, cue.schedule_type, cue.cron, cue.timezone, cue.alert_missed_window_multiplier
+
+
+def watch_from(cue: Cue, *, now: datetime) -> None:
+    """Set, without saving, by when the cue must succeed from now on; nothing is expected of one that is not active."""
+    active = cue.status == CueStatus.ACTIVE
+    cue.success_expected_by = success_expected_by(cue, now=now) if active else None
+
+
+def expect_next_success(cue: Cue, *, now: datetime) -> bool:
+    """The cue succeeded, or an alert said that it did not: look again later. A late actor never moves the time back."""
+    if cue.success_expected_by is None:
+        return False
+    expected_by = success_expected_by(cue, now=now)
+    same = Cue.objects.filter(
+        pk=cue.pk,
+        status=CueStatus.ACTIVE,
+        cron=cue.cron,
+        timezone=cue.timezone,
+        alert_missed_window_multiplier=cue.alert_missed_window_multiplier,
+    )
+    if expected_by is None:
+        return bool(same.update(success_expected_by=None))
+    return bool(same.filter(success_expected_by__lt=expected_by).update(success_expected_by=expected_by))
 
 
 def announce_if_due(cue_id: str, next_run: datetime | None, *, now: datetime) -> None:

@@ -18,6 +18,7 @@ from cues.zones import change_between, local_instant, offset_at, parse_at, zone
 __all__ = [
     "Cron",
     "Plan",
+    "due_after",
     "due_between",
     "first_due",
     "local_instant",
@@ -61,6 +62,13 @@ def next_due(cron: Cron, tz: ZoneInfo, after: datetime) -> datetime | None:
     start = _aware_utc(after) + _TICK
     stretches = _stretches_onward(tz, start, start + HORIZON)
     return next(_due_in(cron, tz, stretches, newest_first=False), None)
+
+
+def due_after(cron: Cron, tz: ZoneInfo, after: datetime, count: int) -> datetime | None:
+    """The `count`-th due instant (from 1) strictly after `after`, in UTC; None if they come too rarely."""
+    start = _aware_utc(after) + _TICK
+    stretches = _stretches_onward(tz, start, start + count * HORIZON)
+    return next(islice(_due_in(cron, tz, stretches, newest_first=False), count - 1, None), None)
 
 
 def previous_due(cron: Cron, tz: ZoneInfo, before: datetime) -> datetime | None:

@@ -24,11 +24,9 @@ from cues.models import (
     OPEN,
     Cue,
     CueStatus,
-    Transport,
 )
 
 DELETE_TRIES = 5
-NO_WORKERS = "No active workers: the work waits until one asks for it."
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,7 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
     warnings.append(definition.set_schedule(cue, data.get("schedule") or {}, now=now))
     _check_on_failure(data)
     definition.set_on_failure(cue, data.get("on_failure") or {})
-    if cue.transport == Transport.WORKER:
-        warnings.append(NO_WORKERS)
+    lifecycle.watch_from(cue, now=now)
     with transaction.atomic():
         _lock(account)
         _refuse_taken_name(cue)
@@ -97,7 +94,7 @@ def update(account: Account, cue_id: str, data: dict[str, Any], *, now: datetime
 
 def _apply(cue: Cue, data: dict[str, Any], *, now: datetime) -> None:
     """Put the patch on the locked cue, so that nothing written meanwhile is lost."""
-    was_open = cue.status in OPEN
+    was_open, watched = cue.status in OPEN, lifecycle.watched(cue)
     cue.updated_at = now
     definition.set_plain_fields(cue, data)
     if "name" in data:
@@ -109,6 +106,8 @@ def _apply(cue: Cue, data: dict[str, Any], *, now: datetime) -> None:
     definition.set_status_and_schedule(cue, data, now=now)
     if data.get("on_failure") is not None:
         definition.set_on_failure(cue, data["on_failure"])
+    if lifecycle.watched(cue) != watched:
+        lifecycle.watch_from(cue, now=now)
     if not was_open and cue.status == CueStatus.ACTIVE:
         _lock(cue.account)
         _refuse_over_limit(cue.account)

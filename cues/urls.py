@@ -6,7 +6,6 @@ from cues import views
 
 urlpatterns = [
     path("auth/me", views.MeView.as_view()),
-    path("cues", views.CueListView.as_view()),
     path("cues/bulk-delete", views.BulkDeleteView.as_view()),
     path("cues/<str:cue_id>/pause", views.CuePauseView.as_view()),
     path("cues/<str:cue_id>/resume", views.CueResumeView.as_view()),

@@ -35,8 +35,13 @@ class CueListView(ApiView):
     def post(self, request: Request) -> Response:
         data = checked(requests.CueCreate(data=request.data))
         created = services.create(account_of(request), data, now=clock.now())
-        warnings = filter(None, [created.warning, requests.unknown_fields(dict(request.data))])
+        unknown = requests.unknown_fields(dict(request.data))
+        warnings = filter(None, [created.warning, unknown, self.advice(created.cue)])
         return Response(answers.render(created.cue, " ".join(warnings) or None), status=201)
+
+    def advice(self, cue: Cue) -> str | None:
+        """What else the creator should know; the app that knows workers says it."""
+        return None
 
     @extend_schema(
         operation_id="list_cues",
@@ -124,7 +129,7 @@ def _switch(request: Request, cue_id: str, status: str) -> Response:
 class MeView(ProfileView):
     @extend_schema(operation_id="me", responses={200: MeAnswer}, summary="Your account, its limits and its use")
     def get(self, request: Request) -> Response:
-        account, now = account_of(request), clock.now()
+        account, key, now = account_of(request), key_of(request), clock.now()
         answer: dict[str, Any] = {
             "id": str(account.pk),
             "email": account.email,
@@ -132,12 +137,13 @@ class MeView(ProfileView):
             "active_cues": Cue.objects.of(account).filter(status=CueStatus.ACTIVE).count(),
             "active_cue_limit": account.active_cue_limit,
             "executions_this_month": usage.this_month(account.pk, now=now),
-            "monthly_execution_limit": account.monthly_execution_limit,
+            "monthly_execution_limit": usage.limit_of(account),
             "rate_limit_per_minute": account.rate_limit_per_minute,
             "has_webhook_secret": bool(account.webhook_secret),
-            "api_key_prefix": key_of(request).prefix,
+            "api_key_prefix": key.prefix if key else None,
             "slug": account.slug,
             "alert_webhook_url": account.alert_webhook_url or None,
+            "alert_email": account.alert_email,
         }
         return Response(answer)
 

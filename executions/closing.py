@@ -9,14 +9,11 @@ from typing import Any
 
 from django.db import transaction
 
-from cueapi.queue import enqueue
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport
-from executions import chaining, lifecycle
+from executions import alerts, chaining, lifecycle, notifications
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
-
-NOTIFY_TASK = "executions.notify"
 
 
 def close(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
@@ -33,6 +30,7 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, **cha
             _escalate(execution, now=now)
         else:
             chaining.follow(execution, now=now)
+        alerts.after_end(execution, now=now)
     return True
 
 
@@ -43,11 +41,8 @@ def _escalate(execution: Execution, *, now: datetime) -> None:
         return  # it was delivered to somebody who said no: that feeds alerts
     kinds = [NotificationKind.EMAIL] if cue.on_failure_email else []
     kinds += [NotificationKind.WEBHOOK] if cue.on_failure_webhook else []
-    Notification.objects.bulk_create(
-        [Notification(execution=execution, account_id=execution.account_id, kind=kind, due_at=now) for kind in kinds],
-        ignore_conflicts=True,
+    notifications.write(
+        [Notification(execution=execution, account_id=execution.account_id, kind=kind, due_at=now) for kind in kinds]
     )
-    if kinds:
-        enqueue(NOTIFY_TASK, queue="default", execution_id=str(execution.pk))
     if cue.on_failure_pause and cue.is_recurring:
         cue_lifecycle.pause([cue], now=now)

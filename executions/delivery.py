@@ -125,21 +125,39 @@ def _send(delivery: Delivery, tick: Tick) -> Result:
 
 
 def _claim(lane: str, ids: Sequence[UUID], *, now: datetime) -> list[Delivery]:
-    """Take for one attempt each those of `ids` that are due, free, and within their account's cap."""
+    """Take for one attempt each those of `ids` that are due, free, and within their account's cap and plan."""
     if not ids:
         return []
     with transaction.atomic():
-        due = [e for e in lifecycle.lock(ids, statuses=WAITING) if e.due_at and e.due_at <= now + clock.SKEW]
-        taken = lanes.within_account_cap(due)
-        over_cap = {e.pk for e in due} - {e.pk for e in taken}
+        due = _lock_due(ids, now=now)
+        refused = usage.refused_among({e.account for e in due}, now=now)
+        welcome = [e for e in due if e.account_id not in refused]
+        taken = lanes.within_account_cap(welcome)
+        over_cap = {e.pk for e in welcome} - {e.pk for e in taken}
         if over_cap:
             _give_back(lane, over_cap, countdown_s=CAP_WAIT_S, now=now)
-        if not taken:
-            return []
-        lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
-        usage.add(Counter(e.account_id for e in taken), now=now)
-        cue_lifecycle.count_runs(Counter(e.cue_id for e in taken))
+        if taken:
+            _start(taken, now=now)
+    if refused:
+        _refuse([e.pk for e in due if e.account_id in refused], now=now)
     return [_delivery(execution, now=now) for execution in taken]
+
+
+def _lock_due(ids: Sequence[UUID], *, now: datetime) -> list[Execution]:
+    return [e for e in lifecycle.lock(ids, statuses=WAITING) if e.due_at and e.due_at <= now + clock.SKEW]
+
+
+def _start(taken: Sequence[Execution], *, now: datetime) -> None:
+    lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
+    usage.add(Counter(e.account_id for e in taken), now=now)
+    cue_lifecycle.count_runs(Counter(e.cue_id for e in taken))
+
+
+def _refuse(ids: Sequence[UUID], *, now: datetime) -> None:
+    """End these: their account is past its monthly limit and the grace (contract 8.2)."""
+    with transaction.atomic():  # in the order in which everybody takes cues, so that none waits in a circle
+        for execution in sorted(_lock_due(ids, now=now), key=lambda e: (e.cue_id, e.pk)):
+            closing.close(execution, Status.FAILED, reason=usage.REFUSAL, now=now, error_message=usage.REFUSAL)
 
 
 def time_limit_s(cue: Cue) -> float:
@@ -225,8 +243,8 @@ def _settle(execution: Execution, result: Result, *, now: datetime) -> None:
     changes: dict[str, Any] = {
         "http_status": result.http_status,
         "response_body": result.response_body or None,
+        "error_message": result.error_message or None,
     }
-    changes["error_message"] = result.error_message or None
     if result.succeeded:
         changes["delivered_at"] = now
     if result.succeeded and decision.status == Status.FAILED:

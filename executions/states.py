@@ -4,6 +4,7 @@ pending ──▶ delivering ──▶ success | failed | retrying | pending_out
 retrying ──▶ retry_ready ──▶ delivering
 pending_outcome ──▶ success | failed | outcome_timeout
 pending ──▶ missed      nobody came for it in time
+pending | retrying | retry_ready ──▶ failed      refused at the monthly limit
 """
 
 from django.db.models import TextChoices

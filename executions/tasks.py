@@ -22,8 +22,9 @@ def deliver(lane: str, execution_ids: list[str]) -> None:
 
 
 @shared_task(name="executions.notify")
-def notify(execution_id: str) -> None:
-    notifications.send_due(Notification.objects.filter(execution_id=UUID(execution_id)), now=clock.now())
+def notify(notification_ids: list[int]) -> None:
+    for pk in notification_ids:  # each at its own time: the one before it may have waited for its receiver
+        notifications.send_due(Notification.objects.filter(pk=pk), now=clock.now())
 
 
 @shared_task(name="executions.sweep")

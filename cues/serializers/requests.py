@@ -34,6 +34,8 @@ class ScheduleIn(Optional):
 class HeaderMap(serializers.DictField):
     """Header names and values; too many are refused before any is looked at."""
 
+    default_error_messages = fields.JsonObject.default_error_messages
+
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and len(data) > HEADERS_MAX:
             raise serializers.ValidationError(f"at most {HEADERS_MAX} headers, not {len(data)}")
@@ -80,9 +82,7 @@ def _check_headers(headers: dict[str, str]) -> None:
 
 class RetryIn(Optional):
     max_attempts = fields.Whole(min_value=1, max_value=10, help_text="total attempts, the first included")
-    backoff_minutes = serializers.ListField(
-        child=fields.Whole(min_value=0, max_value=1440), min_length=1, max_length=10
-    )
+    backoff_minutes = fields.Items(child=fields.Whole(min_value=0, max_value=1440), min_length=1, max_length=10)
 
 
 class OnFailureIn(Optional):
@@ -93,7 +93,7 @@ class OnFailureIn(Optional):
 
 class VerificationIn(Optional):
     mode = fields.Choice(VerificationMode.values)
-    required_assertions = serializers.ListField(child=fields.Text(max_length=255), max_length=20, allow_null=True)
+    required_assertions = fields.Items(child=fields.Text(max_length=255), max_length=20, allow_null=True)
 
 
 class DeliveryIn(Optional):
@@ -129,7 +129,7 @@ class CueFields(Optional):
     catch_up = CatchUpChoice(CatchUp.values, allow_null=True)
     on_success_fire = fields.Text(allow_null=True, allow_blank=True, max_length=64)
     require_payload_override = fields.Flag(allow_null=True)
-    required_payload_keys = serializers.ListField(child=fields.Text(max_length=255), max_length=50, allow_null=True)
+    required_payload_keys = fields.Items(child=fields.Text(max_length=255), max_length=50, allow_null=True)
 
 
 class CueCreate(CueFields):
@@ -197,10 +197,10 @@ def _unknown(
             yield f"{place}{name[:60]}", f"{place}{near[0]}" if near else None
 
 
-class BulkDelete(serializers.Serializer):
+class BulkDelete(fields.Part):
     """The body of `POST /v1/cues/bulk-delete`."""
 
-    ids = serializers.ListField(
+    ids = fields.Items(
         child=fields.Text(max_length=255), min_length=1, max_length=BULK_MAX, help_text="1 to 100 cue ids"
     )
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cueapi.errors import InvalidSchedule, InvalidTimezone
 from cues.schedule import (
     Plan,
+    due_after,
     due_between,
     first_due,
     local_instant,
@@ -387,6 +388,19 @@ def test_next_is_later_and_previous_of_next_is_itself(
         earlier = previous_due(cron, tz, due - timedelta(microseconds=1))
         assert earlier is None or earlier <= instant
         instant = due
+
+
+@quick
+@given(EXPRESSIONS, CHANGES, AFTER_OFFSETS, st.integers(1, 11))
+def test_the_nth_due_time_is_the_next_of_the_next(
+    expression: str, change: tuple[str, str], offset: timedelta, count: int
+) -> None:
+    cron, tz, start = parse_cron(expression), ZoneInfo(change[0]), at(change[1]) + offset
+    instant: datetime | None = start
+    for _ in range(count):
+        instant = next_due(cron, tz, instant) if instant else None
+    assume(instant is not None)
+    assert due_after(cron, tz, start, count) == instant
 
 
 @quick

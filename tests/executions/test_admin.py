@@ -7,7 +7,7 @@ import pytest
 from django.contrib import admin as django_admin
 from django.test import Client
 
-from cueapi import accounts, clock
+from cueapi import accounts, clock, keys
 from cueapi.middleware import ADMIN_POLICY
 from cueapi.models import ApiKey
 from cues.models import Cue
@@ -103,7 +103,7 @@ def test_no_secret_is_on_any_page(root: Admin, api: Api, rows: World) -> None:
     assert account and api.key
     account.alert_webhook_secret = "the-alert-secret"
     account.save(update_fields=["alert_webhook_secret"])
-    key_hash = accounts.hash_key(api.key)
+    key_hash = keys.hash_key(api.key)
     assert ApiKey.objects.filter(hash=key_hash).exists()
     secrets = [account.webhook_secret, "the-alert-secret", api.key, key_hash, HEADER_VALUE, root.account.password]
     own_page = page_url(root.account)

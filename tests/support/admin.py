@@ -15,7 +15,7 @@ from cueapi import accounts, clock
 from cueapi.models import Account, ApiKey
 from cues.models import Cue
 from executions import firing, lifecycle
-from executions.models import Attempt, Execution, Notification
+from executions.models import Alert, AlertType, Attempt, Execution, Notification, Worker
 from executions.states import OutcomeState, Status
 from tests.support.api import Api
 
@@ -27,6 +27,8 @@ NAMES = {
     ApiKey: "cueapi/apikey",
     Cue: "cues/cue",
     Execution: "executions/execution",
+    Alert: "executions/alert",
+    Worker: "executions/worker",
     PeriodicTask: "django_celery_beat/periodictask",
     IntervalSchedule: "django_celery_beat/intervalschedule",
     CrontabSchedule: "django_celery_beat/crontabschedule",
@@ -145,6 +147,29 @@ def failed(cue: Cue) -> Execution:
     return execution
 
 
+def alerted(execution: Execution) -> Alert:
+    """An alert about the execution, mailed, with hostile text in it."""
+    now = clock.now()
+    alert = Alert.objects.create(
+        account_id=execution.account_id,
+        cue=execution.cue,
+        execution=execution,
+        alert_type=AlertType.CONSECUTIVE_FAILURES,
+        message=f"{execution.cue.name} failed 3 times in a row",
+        metadata={HOSTILE: HOSTILE},
+        created_at=now,
+    )
+    Notification.objects.create(alert=alert, account_id=alert.account_id, kind="webhook", error=HOSTILE)
+    return alert
+
+
+def pulling(account: Account) -> Worker:
+    now = clock.now()
+    return Worker.objects.create(
+        account=account, worker_id=f"w {HOSTILE}", handlers=[HOSTILE], last_heartbeat_at=now, registered_at=now
+    )
+
+
 @dataclass(frozen=True)
 class World:
     """At least one row of everything that the admin shows."""
@@ -152,12 +177,15 @@ class World:
     cue: Cue
     execution: Execution
     one_shot: Cue
+    alert: Alert
+    worker: Worker
 
     @property
     def rows(self) -> list[Any]:
         tasks = list(PeriodicTask.objects.all())
         schedules = [IntervalSchedule.objects.get(), CrontabSchedule.objects.get()]
-        return [self.cue, self.one_shot, self.execution, *tasks, *schedules, self.cue.account, ApiKey.objects.first()]
+        own = [self.cue, self.one_shot, self.execution, self.alert, self.worker]
+        return [*own, *tasks, *schedules, self.cue.account, ApiKey.objects.first()]
 
 
 def world(api: Api) -> World:
@@ -167,4 +195,5 @@ def world(api: Api) -> World:
     PeriodicTask.objects.create(name="sweep", task="executions.sweep", interval=interval)
     replayed = firing.replay(failed(cue), now=clock.now())
     Execution.objects.filter(pk=replayed.pk).update(chain_parent=replayed.replayed_from_id)
-    return World(cue, Execution.objects.exclude(pk=replayed.pk).get(cue=cue), one_shot)
+    execution = Execution.objects.exclude(pk=replayed.pk).get(cue=cue)
+    return World(cue, execution, one_shot, alerted(execution), pulling(cue.account))

@@ -21,12 +21,13 @@ from cueapi.ids import parse_execution_id
 from cues.admin import CueAdmin
 from cues.models import Cue
 from executions import firing
-from executions.models import Execution
+from executions.models import Alert, Execution, Worker
 from executions.states import OutcomeState, Status
 
 RUNS_SHOWN = 20
 ATTEMPTS_SHOWN = 50
 STEPS_SHOWN = 200
+NOTIFICATIONS_SHOWN = 20
 
 STATUS_COLORS = {
     Status.PENDING: "info",
@@ -232,13 +233,14 @@ def history_of(execution: Execution) -> Table:
     )
 
 
-def notifications_of(execution: Execution) -> Table:
+def notifications_of(subject: Execution | Alert | Worker) -> Table:
+    """The latest mails and calls about it."""
     return Table(
         "Notifications",
         ("Kind", "State", "Tries", "Due", "Sent", "Error"),
         [
             (note.kind, note.state, note.tries, utc_time(note.due_at), utc_time(note.sent_at), note.error)
-            for note in execution.notifications.order_by("kind")
+            for note in subject.notifications.order_by("-pk")[:NOTIFICATIONS_SHOWN]
         ],
     )
 

@@ -1,0 +1,97 @@
+"""Doors: alerts, their list and their acknowledgement (contract 8.1)."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from cueapi import clock
+from cueapi.api import ApiView, account_of
+from cueapi.errors import BadRequest, InvalidSchedule, ValidationFailed
+from cueapi.ids import parse_uuid
+from cueapi.pagination import page
+from cues import schedule
+from cues.views import PAGE_PARAMETERS
+from executions import alerts
+from executions.models import Alert, AlertType
+from executions.serializers import alerts as shapes
+
+LIST_LIMIT = 20
+SYNONYMS = {"consecutive_failure": AlertType.CONSECUTIVE_FAILURES}
+FLAGS = {"true": True, "false": False}
+
+
+class AlertListView(ApiView):
+    @extend_schema(
+        operation_id="list_alerts",
+        parameters=[
+            OpenApiParameter("alert_type", str, enum=AlertType.values),
+            OpenApiParameter("since", str, description="RFC 3339: no alerts from before that instant"),
+            OpenApiParameter("cue_id", str),
+            OpenApiParameter("acknowledged", bool),
+            *PAGE_PARAMETERS,
+        ],
+        responses={200: shapes.AlertList},
+        summary="Your alerts, newest first",
+    )
+    def get(self, request: Request) -> Response:
+        wanted = page(request, default=LIST_LIMIT)
+        found = Alert.objects.filter(account=account_of(request), **_filters(request))
+        return Response(
+            {
+                "alerts": [shapes.render(alert) for alert in wanted.of(found.order_by("-created_at", "-id"))],
+                "total": found.count(),
+                "limit": wanted.limit,
+                "offset": wanted.offset,
+            }
+        )
+
+
+def _filters(request: Request) -> dict[str, Any]:
+    """The query's filters. Raises BadRequest for an unknown type, ValidationFailed for what cannot be read."""
+    query = request.query_params
+    filters: dict[str, Any] = {}
+    if "alert_type" in query:
+        filters["alert_type"] = _alert_type(query["alert_type"])
+    if "since" in query:
+        filters["created_at__gte"] = _instant(query["since"])
+    if "cue_id" in query:
+        filters["cue"] = query["cue_id"].replace("\x00", "\ufffd")
+    if "acknowledged" in query:
+        filters["acknowledged_at__isnull"] = not _flag(query["acknowledged"])
+    return filters
+
+
+def _alert_type(name: str) -> str:
+    name = SYNONYMS.get(name, name)
+    if name not in AlertType.values:
+        raise BadRequest(f"alert_type must be one of: {', '.join(AlertType.values)}.", code="invalid_filter")
+    return name
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return schedule.parse_at(text, ZoneInfo("UTC"))
+    except InvalidSchedule:
+        raise ValidationFailed.of("query.since", "must be a timestamp such as 2031-05-04T09:00:00Z") from None
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in FLAGS:
+        raise ValidationFailed.of("query.acknowledged", "must be true or false")
+    return FLAGS[text.lower()]
+
+
+class AcknowledgeView(ApiView):
+    @extend_schema(
+        operation_id="acknowledge_alert",
+        request=None,
+        responses={200: shapes.AlertOut},
+        summary="Say that somebody saw the alert; it silences nothing",
+    )
+    def post(self, request: Request, alert_id: str) -> Response:
+        alert = alerts.acknowledge(account_of(request), parse_uuid(alert_id), now=clock.now())
+        return Response(shapes.render(alert))
