@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from cueapi import wakeups
 from cues.models import Cue, Transport
 from executions import lanes, lifecycle
 from executions.models import Execution
@@ -30,8 +31,9 @@ def new(cue: Cue, scheduled_for: datetime, trigger: Trigger, payload: dict[str, 
 
 
 def bear(executions: Sequence[Execution], *, reason: str, now: datetime) -> None:
-    """Insert new executions and hand out those that are due. Call inside a transaction."""
+    """Insert new executions and hand out those that are due; tell workers that wait. Call inside a transaction."""
     lifecycle.born(executions, reason=reason)
+    wakeups.announce({execution.account_id for execution in executions if execution.transport == Transport.WORKER})
     lanes.hand_out(
         ((execution.cue.lane, execution.pk) for execution in executions if execution.queued_at is not None),
         now=now,

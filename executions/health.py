@@ -1,13 +1,15 @@
 """How much work waits, for `/health`: each count is bounded, so asking stays cheap however much there is."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 
 from cueapi.conf import conf
 from cues.models import Transport
-from executions.models import Execution
+from executions.models import Execution, Worker
 from executions.states import Status
+from executions.workers import alive_since
 
 COUNT_MAX = 1000  # "1000" reads as "1000 or more"
 UNKNOWN = {"pending_outbox": 0, "stale_executions": 0, "pending_retries": 0, "pending_worker_claims": 0}
@@ -27,5 +29,13 @@ def counters(*, now: datetime) -> dict[str, int]:
     }
 
 
-def _count(rows: QuerySet[Execution]) -> int:
+def workers(*, now: datetime) -> tuple[int, str]:
+    """How many pulling workers of all accounts live, and one word for it: ok, stale, none."""
+    alive = _count(Worker.objects.filter(last_heartbeat_at__gt=alive_since(now)))
+    if alive:
+        return alive, "ok"
+    return 0, "stale" if Worker.objects.exists() else "none"
+
+
+def _count(rows: QuerySet[Any]) -> int:
     return rows.order_by()[:COUNT_MAX].count()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from executions.models import Execution, Step
@@ -34,12 +34,17 @@ def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
 
     SQLite needs no row locks: a transaction there is alone from its first statement on.
     """
-    return list(
-        Execution.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(pk__in=list(ids), status__in=list(statuses))
-        .select_related("cue", "account")
-        .order_by("pk")
-    )
+    rows = Execution.objects.filter(pk__in=list(ids), status__in=list(statuses)).order_by("pk")
+    return list(_locking(rows))
+
+
+def lock_first(rows: QuerySet[Execution]) -> Execution | None:
+    """Lock the first of `rows` that nobody else holds. Call inside a transaction."""
+    return _locking(rows).first()
+
+
+def _locking(rows: QuerySet[Execution]) -> QuerySet[Execution]:
+    return rows.select_for_update(skip_locked=True, of=("self",)).select_related("cue", "account")
 
 
 def move(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
@@ -77,6 +82,25 @@ def make_ready(locked: Sequence[Execution], *, now: datetime) -> None:
         _check(execution.status, Status.RETRY_READY)
     Execution.objects.filter(pk__in=[e.pk for e in locked]).update(status=Status.RETRY_READY, updated_at=now)
     _log_steps(locked, Status.RETRY_READY, reason="the wait is over", now=now)
+
+
+def note_heartbeat(execution: Execution, *, until: datetime, now: datetime) -> None:
+    """The work goes on: nobody takes it away, or times it out, before `until`. Call with the row locked."""
+    execution.last_heartbeat_at, execution.due_at, execution.updated_at = now, until, now
+    changed = ["last_heartbeat_at", "due_at", "updated_at"]
+    if execution.claimed_by_worker is not None:
+        execution.lease_expires_at = until
+        changed.append("lease_expires_at")
+    if execution.status == Status.PENDING_OUTCOME:
+        execution.outcome_deadline_at = until
+        changed.append("outcome_deadline_at")
+    execution.save(update_fields=changed)
+
+
+def look_again(execution: Execution, *, at: datetime, now: datetime) -> None:
+    """Nothing is to be done before `at`. Call with the row locked."""
+    execution.due_at, execution.updated_at = at, now
+    execution.save(update_fields=["due_at", "updated_at"])
 
 
 def mark_queued(ids: Iterable[UUID], at: datetime | None) -> None:

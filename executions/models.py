@@ -108,7 +108,7 @@ class Execution(models.Model):
             models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
             models.Index(fields=["account"], condition=Q(status=Status.DELIVERING), name="execution_in_flight"),
             models.Index(
-                fields=["account", "due_at"],
+                fields=["account", "scheduled_for"],
                 condition=Q(status=Status.PENDING, transport=Transport.WORKER),
                 name="execution_claimable",
             ),

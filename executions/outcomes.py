@@ -9,11 +9,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from cueapi.errors import Conflict, NotFound
+from cueapi.errors import Conflict, Forbidden, NotFound
 from cueapi.models import Account
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport, VerificationMode
-from executions import chaining, closing
+from executions import alerts, chaining, closing
 from executions.models import Execution
 from executions.states import FINAL, OutcomeState, Status
 
@@ -42,6 +42,12 @@ class OutcomeAlreadyRecorded(Conflict):
     code = "outcome_already_recorded"
 
 
+class NotExecutionOwner(Forbidden):
+    """Another worker has this execution. Leave it to that one, or send the X-Worker-Id that claimed it."""
+
+    code = "not_execution_owner"
+
+
 class NoOutcome(Conflict):
     """This execution has no outcome yet. Report it first with POST /v1/executions/{id}/outcome."""
 
@@ -54,13 +60,17 @@ class InvalidState(Conflict):
     code = "invalid_state"
 
 
-def report(account: Account, execution_id: UUID, data: dict[str, Any], *, now: datetime) -> Execution:
-    """Record the outcome. Raises ExecutionNotFound, and OutcomeAlreadyRecorded the second time."""
+def report(
+    account: Account, execution_id: UUID, data: dict[str, Any], *, worker_id: str | None = None, now: datetime
+) -> Execution:
+    """Record the outcome. Raises ExecutionNotFound, NotExecutionOwner, and OutcomeAlreadyRecorded the second time."""
     with transaction.atomic():
-        execution = _locked(account, execution_id)
+        execution = locked(account, execution_id)
+        require_owner(execution, worker_id)
         if execution.outcome_recorded_at is not None and not execution.outcome_is_provisional:
             raise OutcomeAlreadyRecorded()
         _write(execution, data, provisional=False, now=now)
+        alerts.after_outcome(execution, now=now)
         _finish(execution, now=now)
         chaining.follow(execution, now=now)
     return execution
@@ -73,12 +83,14 @@ def take_from_reply(execution: Execution, reply: dict[str, Any], *, now: datetim
     """
     if execution.outcome_recorded_at is None:
         _write(execution, reply, provisional=True, now=now)
+        alerts.after_outcome(execution, now=now)
 
 
 def add_evidence(account: Account, execution_id: UUID, data: dict[str, Any], *, now: datetime) -> Execution:
     """Add or replace evidence and verify again; success or failure itself never changes. Raises NoOutcome."""
     with transaction.atomic():
         execution = _with_outcome(account, execution_id)
+        before = execution.outcome_state
         for name in (*EVIDENCE, "metadata"):
             if data.get(name):
                 column = "outcome_metadata" if name == "metadata" else name
@@ -86,6 +98,8 @@ def add_evidence(account: Account, execution_id: UUID, data: dict[str, Any], *, 
         if execution.outcome_state == OutcomeState.VERIFICATION_FAILED and _is_judged_by_evidence(execution):
             _judge(execution)
         _save(execution, now=now)
+        if execution.outcome_state != before:
+            alerts.after_outcome(execution, now=now)
         chaining.follow(execution, now=now)
     return execution
 
@@ -98,7 +112,7 @@ def verify(account: Account, execution_id: UUID, *, valid: bool, reason: str | N
         OutcomeState.VERIFICATION_PENDING,
     )
     with transaction.atomic():
-        execution = _locked(account, execution_id)
+        execution = locked(account, execution_id)
         if execution.outcome_state not in decidable:
             raise InvalidState()
         execution.outcome_state = OutcomeState.VERIFIED_SUCCESS if valid else OutcomeState.VERIFICATION_FAILED
@@ -107,6 +121,7 @@ def verify(account: Account, execution_id: UUID, *, valid: bool, reason: str | N
             room = SUMMARY_CHARS - len(reason) - 1
             execution.summary = f"{(execution.summary or '')[: max(0, room)]} {reason}".strip()
         _save(execution, now=now)
+        alerts.after_outcome(execution, now=now)
         chaining.follow(execution, now=now)
     return execution
 
@@ -130,7 +145,14 @@ def find(account: Account, execution_id: UUID | None) -> Execution:
     return found
 
 
-def _locked(account: Account, execution_id: UUID) -> Execution:
+def require_owner(execution: Execution, worker_id: str | None) -> None:
+    """Raises NotExecutionOwner for a worker that names itself and is not the one that claimed this."""
+    if worker_id is not None and execution.claimed_by_worker not in (None, worker_id):
+        raise NotExecutionOwner()
+
+
+def locked(account: Account, execution_id: UUID) -> Execution:
+    """The account's execution, locked until the transaction ends. Raises ExecutionNotFound."""
     rows = Execution.objects.of(account).select_for_update(of=("self",)).select_related("cue", "account")
     execution: Execution | None = rows.filter(pk=execution_id).first()
     if execution is None:
@@ -139,7 +161,7 @@ def _locked(account: Account, execution_id: UUID) -> Execution:
 
 
 def _with_outcome(account: Account, execution_id: UUID) -> Execution:
-    execution = _locked(account, execution_id)
+    execution = locked(account, execution_id)
     if execution.outcome_recorded_at is None:
         raise NoOutcome()
     return execution

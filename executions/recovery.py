@@ -11,18 +11,17 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from cueapi import idempotency
+from cueapi import device_login, idempotency
 from cueapi.conf import conf
-from cueapi.queue import enqueue
 from cues.models import Cue, Transport
-from executions import closing, delivery, firing, lanes, lifecycle
+from executions import claims, closing, delivery, firing, lanes, lifecycle, notifications, watches, workers
 from executions.models import Execution, Notification
 from executions.states import OutcomeState, Status
 
 log = logging.getLogger(__name__)
 
 ROWS_MAX = 500
-NOTIFICATIONS_MAX = 20
+NOTIFICATIONS_MAX = 100
 OVERDUE_AFTER = timedelta(seconds=10)  # beat fires cues at their instant; later than this, nobody did
 
 
@@ -104,16 +103,31 @@ def _miss(execution: Execution, *, now: datetime) -> None:
     )
 
 
-def notify(now: datetime) -> int:
-    """Mails and failure webhooks whose message was lost, or that are due for another try.
+def end_leases(now: datetime) -> int:
+    """Claims whose lease is over: back to the others, unless their worker is still heard of."""
+    over = Execution.objects.due(Status.DELIVERING, now=now).filter(transport=Transport.WORKER)
+    return _each(_first(over), Status.DELIVERING, now, lambda e: claims.end_lease(e, now=now))
 
-    Only a few at a time, and each in a task of its own: a receiver that hangs must not hold up the sweeps.
+
+def report_silent_workers(now: datetime) -> int:
+    """Workers that have not been heard of for a while, and whose owner was not told."""
+    return workers.report_silent(now=now)
+
+
+def notify(now: datetime) -> int:
+    """Mails and calls whose message was lost, or that are due for another try.
+
+    Each account's in a task of their own: a receiver that hangs must not hold up the sweeps.
     """
-    due = Notification.objects.filter(due_at__lte=now).order_by("due_at").values_list("execution_id", flat=True)
-    execution_ids = set(due[:NOTIFICATIONS_MAX])
-    for execution_id in execution_ids:
-        enqueue(closing.NOTIFY_TASK, queue="default", execution_id=str(execution_id))
-    return len(execution_ids)
+    due = Notification.objects.filter(due_at__lte=now).order_by("due_at").values_list("account_id", "pk")
+    found = list(due[:NOTIFICATIONS_MAX])
+    notifications.hand_out(found)
+    return len(found)
+
+
+def look_at_watches(now: datetime) -> int:
+    """Cues that should have succeeded by now."""
+    return watches.raise_overdue(now=now)
 
 
 def forget_answers(now: datetime) -> int:
@@ -121,14 +135,23 @@ def forget_answers(now: datetime) -> int:
     return idempotency.forget(now=now)
 
 
+def forget_logins(now: datetime) -> int:
+    """Device logins that were over a day ago."""
+    return device_login.forget(now=now)
+
+
 SWEEPS: dict[str, Callable[[datetime], int]] = {
     "fire_overdue": fire_overdue,
     "queue_due": queue_due,
     "end_interrupted": end_interrupted,
     "end_unreported": end_unreported,
+    "end_leases": end_leases,
     "miss_unclaimed": miss_unclaimed,
+    "report_silent_workers": report_silent_workers,
+    "look_at_watches": look_at_watches,
     "notify": notify,
     "forget_answers": forget_answers,
+    "forget_logins": forget_logins,
 }
 
 

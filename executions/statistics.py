@@ -1,10 +1,11 @@
-"""How a cue did lately, in three figures (contract 3.5)."""
+"""How a cue did lately, and what was reported to an account, in three figures each (contract 3.5 and 8.2)."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Q
 
+from cueapi.models import Account
 from cues.models import Cue
 from executions.models import Execution
 from executions.states import FINAL, Status
@@ -31,6 +32,25 @@ def of_cue(cue: Cue, *, now: datetime) -> CueStats:
     )
     ended = counts["ended"]
     return CueStats(counts["all"], _share(counts["succeeded"], ended), _share(counts["missed"], ended))
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Outcomes that were reported, whatever their verification says."""
+
+    reported: int
+    succeeded: int
+    failed: int
+
+
+def outcomes_since(account: Account, since: datetime) -> Outcomes:
+    """Those of the account that were recorded from then on; the two parts make the whole."""
+    counts = (
+        Execution.objects.of(account)
+        .filter(outcome_recorded_at__gte=since)
+        .aggregate(reported=Count("pk"), succeeded=Count("pk", filter=Q(outcome_success=True)))
+    )
+    return Outcomes(counts["reported"], counts["succeeded"], counts["reported"] - counts["succeeded"])
 
 
 def _share(part: int, whole: int) -> float | None:

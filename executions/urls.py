@@ -2,16 +2,29 @@
 
 from django.urls import path
 
-from executions.views import cues, executions, outcomes
+from executions.views import alerts, cues, executions, outcomes, pull, usage, workers
 
 urlpatterns = [
+    path("alerts", alerts.AlertListView.as_view()),
+    path("alerts/<str:alert_id>/acknowledge", alerts.AcknowledgeView.as_view()),
+    path("cues", cues.CueListView.as_view()),
     path("cues/<str:cue_id>", cues.CueDetailView.as_view()),
     path("cues/<str:cue_id>/fire", cues.FireView.as_view()),
     path("executions", executions.ExecutionListView.as_view()),
+    path("executions/claimable", pull.ClaimableView.as_view()),
+    path("executions/claim", pull.ClaimNextView.as_view()),
     path("executions/<str:execution_id>", executions.ExecutionView.as_view()),
+    path("executions/<str:execution_id>/claim", pull.ClaimView.as_view()),
+    path("executions/<str:execution_id>/heartbeat", pull.HeartbeatView.as_view()),
     path("executions/<str:execution_id>/outcome", outcomes.OutcomeView.as_view()),
     path("executions/<str:execution_id>/evidence", outcomes.EvidenceView.as_view()),
     path("executions/<str:execution_id>/verify", outcomes.VerifyView.as_view()),
     path("executions/<str:execution_id>/verification-pending", outcomes.VerificationPendingView.as_view()),
     path("executions/<str:execution_id>/replay", executions.ReplayView.as_view()),
+    path("usage", usage.UsageView.as_view()),
+    path("worker/heartbeat", workers.WorkerHeartbeatView.as_view()),
+    path("workers", workers.WorkerListView.as_view()),
+    path("workers/heartbeat", workers.WorkerHeartbeatAlias.as_view()),
+    path("workers/register", workers.WorkerRegisterAlias.as_view()),
+    path("workers/<path:worker_id>", workers.WorkerView.as_view()),
 ]

@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='execution',
-            index=models.Index(condition=models.Q(('status', 'pending'), ('transport', 'worker')), fields=['account', 'due_at'], name='execution_claimable'),
+            index=models.Index(condition=models.Q(('status', 'pending'), ('transport', 'worker')), fields=['account', 'scheduled_for'], name='execution_claimable'),
         ),
         migrations.AddIndex(
             model_name='execution',

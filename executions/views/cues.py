@@ -7,19 +7,31 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cueapi import clock
+from cueapi import clock, throttling
 from cueapi.api import ApiView, account_of, checked
+from cueapi.conf import conf
 from cueapi.errors import InvalidSchedule, ValidationFailed
 from cueapi.pagination import page
 from cues import schedule, services
+from cues import views as cue_views
+from cues.models import Cue, Transport
 from cues.serializers import answers
 from cues.views import CueView
-from executions import firing, statistics
+from executions import firing, statistics, workers
 from executions.firing import ManualFire
 from executions.models import Execution
 from executions.serializers import executions as shapes
 
 DETAIL_LIMIT = 10
+
+
+class CueListView(cue_views.CueListView):
+    """The list and the create call, with a word on workers."""
+
+    def advice(self, cue: Cue) -> str | None:
+        if cue.transport != Transport.WORKER or workers.is_alive(cue.account_id, None, now=clock.now()):
+            return None
+        return "No active workers: the work waits until one asks for it."
 
 
 class CueDetailView(CueView):
@@ -49,6 +61,8 @@ class CueDetailView(CueView):
 
 
 class FireView(ApiView):
+    echoed_with = "payload_override"
+
     @extend_schema(
         operation_id="fire_cue",
         request=shapes.FireIn,
@@ -58,8 +72,18 @@ class FireView(ApiView):
     def post(self, request: Request, cue_id: str) -> Response:
         cue = services.find(account_of(request), cue_id)
         data = checked(shapes.FireIn(data=request.data))
-        execution = firing.fire(cue, _order(data, dict(request.data)), now=clock.now())
+        order = _order(data, dict(request.data))
+        _count_fire(request)
+        execution = firing.fire(cue, order, now=clock.now())
         return Response(shapes.render_fire(execution))
+
+
+def _count_fire(request: Request) -> None:
+    """Raises RateLimited over FIRE_LIMIT_PER_HOUR."""
+    limit = conf().fire_limit_per_hour
+    if limit:
+        quota = throttling.Quota("fire", limit, throttling.HOUR_S)
+        throttling.take(quota, str(account_of(request).pk), now=clock.now())
 
 
 def _order(data: dict[str, Any], body: dict[str, Any]) -> ManualFire:

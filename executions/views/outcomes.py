@@ -7,15 +7,16 @@ from rest_framework.response import Response
 from cueapi import clock
 from cueapi.api import ApiView, account_of, checked
 from cueapi.ids import parse_execution_id
-from executions import outcomes
-from executions.authentication import OutcomeLinkAuthentication
+from executions import outcomes, report_links
+from executions.authentication import ReportLinkAuthentication
 from executions.serializers import outcomes as shapes
 
 
 class OutcomeView(ApiView):
     """The holder of the execution's outcome link may report too."""
 
-    authentication_classes = (OutcomeLinkAuthentication, *ApiView.authentication_classes)
+    authentication_classes = (ReportLinkAuthentication, *ApiView.authentication_classes)
+    link_purpose = report_links.OUTCOME
 
     @extend_schema(
         operation_id="report_outcome",
@@ -26,7 +27,9 @@ class OutcomeView(ApiView):
     def post(self, request: Request, execution_id: str) -> Response:
         execution = outcomes.find(account_of(request), parse_execution_id(execution_id))
         data = checked(shapes.OutcomeIn(data=request.data))
-        execution = outcomes.report(account_of(request), execution.pk, data, now=clock.now())
+        execution = outcomes.report(
+            account_of(request), execution.pk, data, worker_id=request.headers.get("X-Worker-Id"), now=clock.now()
+        )
         return Response(
             {
                 "execution_id": str(execution.pk),

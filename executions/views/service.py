@@ -15,6 +15,7 @@ class HealthView(UnlimitedView):
     def get(self, request: Request) -> Response:
         now = clock.now()
         seen = liveness.look(now=now)
+        active, worker = health.workers(now=now) if seen.database == "ok" else (0, "unknown")
         cycle = seen.cycle
         return Response(
             {
@@ -25,7 +26,7 @@ class HealthView(UnlimitedView):
                     "postgres": seen.database,
                     "redis": seen.volatile,
                     "poller": seen.beat,
-                    "worker": "none",
+                    "worker": worker,
                 },
                 "poller": {
                     "last_run": clock.rfc3339(cycle.ran_at) if cycle else None,
@@ -33,7 +34,7 @@ class HealthView(UnlimitedView):
                     "cues_last_cycle": cycle.cues if cycle else None,
                     "cycle_duration_ms": cycle.duration_ms if cycle else None,
                 },
-                "workers": {"active_count": 0},
+                "workers": {"active_count": active},
                 "queue": health.counters(now=now) if seen.database == "ok" else health.UNKNOWN,
             }
         )

@@ -244,3 +244,51 @@ def test_a_request_that_outlasts_its_batch_frees_the_worker_and_is_recorded_when
     hold.set()
     eventually(lambda: Execution.objects.get().status == "success", what="the late record")
     assert log(execution) == [(1, 200, "")]
+
+
+# --- The monthly limit ------------------------------------------------------------------------------------------
+
+
+def past_its_grace(cue: Cue, limit: int = 1) -> datetime:
+    """The account of the cue reached its limit a day ago."""
+    Account.objects.filter(pk=cue.account_id).update(monthly_execution_limit=limit)
+    usage.add({cue.account_id: limit}, now=NOW)
+    return NOW + usage.GRACE
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(Status.PENDING, 0), (Status.RETRYING, 1), (Status.RETRY_READY, 2)])
+def test_past_the_grace_an_attempt_is_refused_and_escalates(
+    cue: Cue, receiver: Receiver, status: Status, attempts: int
+) -> None:
+    now = past_its_grace(cue)
+    execution = deliver(make.execution(cue, status=status, attempts=attempts), now)
+    assert (execution.status, execution.attempts, receiver.received) == ("failed", attempts, [])
+    assert execution.error_message.startswith("Monthly execution limit reached")
+    assert list(execution.notifications.values_list("kind", flat=True)) == ["email"]
+    assert execution.steps.get().reason == execution.error_message
+    cue.refresh_from_db()
+    assert (cue.run_count, cue.last_run) == (0, now)
+    assert usage.this_month(cue.account_id, now=now) == 1
+
+
+def test_within_the_grace_and_with_enforcement_off_attempts_go_on(cue: Cue, receiver: Receiver, settings) -> None:
+    now = past_its_grace(cue)
+    assert deliver(make.execution(cue), now - MINUTE).status == "success"
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"disable_quota_enforcement": True})
+    assert deliver(make.execution(cue), now).status == "success"
+
+
+def test_one_accounts_limit_leaves_the_others_of_the_lane_alone(cue: Cue, receiver: Receiver) -> None:
+    now = past_its_grace(cue)
+    other = make.cue(make.account("bob@example.org"), callback_url=receiver.url, next_run=None)
+    runs = [make.execution(owner) for owner in (cue, other, cue, other)]
+    delivery.deliver(cue.lane, [run.pk for run in runs], tick=lambda: now)
+    statuses = [Execution.objects.get(pk=run.pk).status for run in runs]
+    assert statuses == ["failed", "success", "failed", "success"]
+    assert len(receiver.received) == 2
+
+
+def test_what_is_not_due_is_not_refused_yet(cue: Cue) -> None:
+    now = past_its_grace(cue)
+    execution = deliver(make.execution(cue, due_at=now + MINUTE), now)
+    assert execution.status == "pending"

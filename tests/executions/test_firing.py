@@ -141,11 +141,11 @@ def test_a_hundred_cues_of_one_message_cost_a_few_queries_each(django_assert_max
         assert firing.fire_due([cue.pk for cue in cues], now=NOW) == 20
 
 
-def test_work_for_workers_is_not_queued(django_capture_on_commit_callbacks) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_work_for_workers_is_not_queued(worker: Worker) -> None:
     cue = make.cue(make.account(), transport="worker", callback_url="", lane="")
-    with django_capture_on_commit_callbacks() as queued:
-        firing.fire_due([cue.pk], now=NOW)
-    assert (Execution.objects.get().queued_at, queued) == (None, [])
+    firing.fire_due([cue.pk], now=NOW)
+    assert (Execution.objects.get().queued_at, worker.waiting()) == (None, [])
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the database, not the row")

@@ -1,6 +1,8 @@
 """The doors: who may pass, what a list holds, what an answer looks like (contract 1.2, 3.5, 4.1 and 5)."""
 
+import re
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from cues import urls as cue_urls
 from cues.models import Cue
 from executions import urls as execution_urls
-from executions.models import Execution
+from executions import workers
+from executions.models import Alert, Execution, Worker
 from executions.states import Status
 from tests.support import make
 from tests.support.api import Api
@@ -22,15 +25,40 @@ CLOSED: dict[str, list[tuple[str, dict | None]]] = {
     "cues/<str:cue_id>/pause": [("POST", None)],
     "cues/<str:cue_id>/resume": [("POST", None)],
     "executions/<str:execution_id>": [("GET", None)],
+    "executions/<str:execution_id>/claim": [("POST", {"worker_id": "w"})],
+    "executions/<str:execution_id>/heartbeat": [("POST", None)],
     "executions/<str:execution_id>/outcome": [("POST", {"success": True})],
     "executions/<str:execution_id>/evidence": [("PATCH", {"external_id": "x"})],
     "executions/<str:execution_id>/verify": [("POST", {})],
     "executions/<str:execution_id>/verification-pending": [("POST", None)],
     "executions/<str:execution_id>/replay": [("POST", None)],
+    "workers/<path:worker_id>": [("DELETE", None)],
+    "alerts/<str:alert_id>/acknowledge": [("POST", None)],
 }
 """Every path that names one object, and each way to call it."""
-OPEN = {"auth/me", "cues", "cues/bulk-delete", "executions"}
+OPEN = {
+    "auth/me",
+    "cues",
+    "cues/bulk-delete",
+    "executions",
+    "executions/claim",
+    "executions/claimable",
+    "alerts",
+    "usage",
+    "worker/heartbeat",
+    "workers",
+    "workers/heartbeat",
+    "workers/register",
+}
 """Paths that name no object: they show the caller's own."""
+MISSING = {
+    "cues": (404, "cue_not_found"),
+    "executions": (404, "execution_not_found"),
+    "workers": (404, "worker_not_found"),
+    "alerts": (404, "alert_not_found"),
+    "executions/<str:execution_id>/claim": (409, "claim_failed"),
+}
+"""What a missing object of each kind answers; a path of its own comes before its kind."""
 
 CALLS = [(route, method, body) for route, calls in CLOSED.items() for method, body in calls]
 MALFORMED = ["nonsense", "exec_123", "%00", "..%2f", "x" * 500, "7d0b6a0e-0f3c-4c36-9a0e-1f6c0f5d7a55"]
@@ -39,14 +67,28 @@ MALFORMED = ["nonsense", "exec_123", "%00", "..%2f", "x" * 500, "7d0b6a0e-0f3c-4
 @pytest.fixture
 def ended(api: Api) -> Execution:
     cue = make.recurring(api.account, payload={"task": "digest"})
-    return make.execution(
+    workers.heartbeat(api.account, "host.example/1", now=NOW)
+    run = make.execution(
         cue, status=Status.SUCCESS, outcome_state="reported_success", outcome_success=True, outcome_recorded_at=NOW
     )
+    Alert.objects.create(
+        account=api.account, cue=cue, execution=run, alert_type="outcome_timeout", message="late", created_at=NOW
+    )
+    return run
 
 
 def path_to(route: str, execution: Execution) -> str:
-    path = route.replace("<str:cue_id>", execution.cue_id)
-    return "/v1/" + path.replace("<str:execution_id>", str(execution.pk))
+    ids = {
+        "<str:cue_id>": execution.cue_id,
+        "<str:execution_id>": str(execution.pk),
+        "<path:worker_id>": Worker.objects.get().worker_id,
+        "<str:alert_id>": str(Alert.objects.get().pk),
+    }
+    return "/v1/" + reduce(lambda path, name: path.replace(name, ids[name]), ids, route)
+
+
+def missing(route: str) -> tuple[int, str]:
+    return MISSING.get(route) or MISSING[route.partition("/")[0]]
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -65,16 +107,26 @@ def test_every_path_is_listed_here() -> None:
 def test_a_stranger_cannot_tell_an_object_from_a_missing_one(
     ended: Execution, stranger: Api, route: str, method: str, body: dict | None
 ) -> None:
-    before = list(Cue.objects.values()), list(Execution.objects.values())
+    kinds = (Cue, Execution, Worker, Alert)
+    before = [list(kind.objects.values()) for kind in kinds]
     path = path_to(route, ended)
-    missing = path.replace(str(ended.pk), "0d7a1c1e-6a53-4d0e-9b2f-2f6c1f0f7a11").replace(
-        ended.cue_id, "cue_000000000000"
-    )
-    answers = [stranger.send(method, address, body) for address in (path, missing)]
-    expected = "execution_not_found" if route.startswith("executions") else "cue_not_found"
-    assert [code(answer) for answer in answers] == [(404, expected)] * 2
+    nothing = reduce(lambda text, pair: text.replace(*pair), others(ended), path)
+    assert nothing != path
+    answers = [stranger.send(method, address, body) for address in (path, nothing)]
+    assert [code(answer) for answer in answers] == [missing(route)] * 2
     assert answers[0].json() == answers[1].json()
-    assert (list(Cue.objects.values()), list(Execution.objects.values())) == before
+    assert [list(kind.objects.values()) for kind in kinds] == before
+
+
+def others(ended: Execution) -> list[tuple[str, str]]:
+    """Each id of the owner's, and one of its kind that nobody has."""
+    nobody = "0d7a1c1e-6a53-4d0e-9b2f-2f6c1f0f7a11"
+    return [
+        (str(ended.pk), nobody),
+        (ended.cue_id, "cue_000000000000"),
+        (str(Alert.objects.get().pk), nobody),
+        ("host.example/1", "host.example/2"),
+    ]
 
 
 @pytest.mark.parametrize(("route", "method", "body"), CALLS)
@@ -85,8 +137,8 @@ def test_nobody_enters_without_a_key(ended: Execution, anyone: Api, route: str, 
 @pytest.mark.parametrize(("route", "method", "body"), CALLS)
 @pytest.mark.parametrize("text", MALFORMED)
 def test_a_malformed_id_is_a_404(api: Api, route: str, method: str, body: dict | None, text: str) -> None:
-    path = route.replace("<str:cue_id>", text).replace("<str:execution_id>", text)
-    assert api.send(method, f"/v1/{path}", body).status_code == 404
+    path = re.sub("<[^>]*>", text, route)
+    assert api.send(method, f"/v1/{path}", body).status_code in (404, missing(route)[0])
 
 
 def test_lists_hold_the_callers_own(ended: Execution, stranger: Api) -> None:

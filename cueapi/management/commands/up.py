@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from honcho.environ import parse_procfile
 
-from cueapi import clock
+from cueapi import clock, wakeups
 from cueapi.bootstrap import make_secrets
 from cueapi.conf import Settings, conf
 from cueapi.embedded import broker_command, broker_redis_url
@@ -67,7 +67,10 @@ class Command(BaseCommand):
                 problem="The web process does not answer. Its lines above say why.",
             )
             supervisor.announce(banner.render(it))
-            supervisor.run()
+            try:
+                supervisor.run()
+            finally:
+                wakeups.release()  # a web process stops once its last request has ended
 
 
 class AlreadyRunningError(Exception):

@@ -6,10 +6,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from cueapi import accounts, clock, ids
+from cueapi import accounts, clock, ids, keys
 from cueapi.conf import conf
 from cueapi.models import Account, ApiKey
-from cues.models import Cue, ScheduleType, Transport
+from cues import lifecycle as cue_lifecycle
+from cues.models import Cue, ScheduleType
+from executions import birth, lifecycle
 from executions.models import Execution
 from executions.states import Status, Trigger
 
@@ -36,7 +38,7 @@ def load(*, now: datetime) -> Execution:
     """The article's account with its key, and its execution as one that has not been reported."""
     account = Account.objects.filter(email=EMAIL).first() or accounts.register(EMAIL, now=now)[0]
     ApiKey.objects.update_or_create(
-        hash=accounts.hash_key(KEY),
+        hash=keys.hash_key(KEY),
         defaults={"account": account, "replaced_at": None, "revoked_at": None},
         create_defaults={
             "account": account,
@@ -48,34 +50,28 @@ def load(*, now: datetime) -> Execution:
     )
     execution_id = ids.parse_execution_id(EXECUTION)
     Execution.objects.filter(pk__in=[execution_id]).delete()
-    execution: Execution = Execution.objects.create(
-        id=execution_id,
-        account=account,
-        cue=_cue_of(account, now=now),
-        transport=Transport.WEBHOOK,
-        triggered_by=Trigger.MANUAL_FIRE,
-        scheduled_for=now,
-        status=Status.SUCCESS,
-        attempts=1,
-        delivered_at=now,
-        closed_at=now,
-        created_at=now,
-        updated_at=now,
-    )
+    execution = birth.new(_cue_of(account, now=now), now, Trigger.MANUAL_FIRE, {}, now=now)
+    execution.pk = execution_id
+    lifecycle.born([execution], reason="made for the article")
+    lifecycle.move(execution, Status.SUCCESS, reason="delivered, one may assume", now=now, delivered_at=now)
     return execution
 
 
 def _cue_of(account: Account, *, now: datetime) -> Cue:
     """A finished one-shot, which takes no place among the account's cues."""
     found: Cue | None = Cue.objects.filter(account=account, name="article").first()
-    return found or Cue.objects.create(
+    if found is not None:
+        return found
+    cue: Cue = Cue.objects.create(
         account=account,
         name="article",
-        status="completed",
         schedule_type=ScheduleType.ONCE,
         is_lenient=True,
         at=now,
+        last_slot=now,
         callback_url="https://api.yourapp.com/webhooks/inquiry-processed",
         created_at=now,
         updated_at=now,
     )
+    cue_lifecycle.finish_one_shot(cue.pk, slot=now, success=True, now=now)
+    return cue
