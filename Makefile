@@ -59,7 +59,7 @@ fmt: .venv/.installed-dev ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 clean: ## Remove .venv and caches; the data in var/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage staticfiles
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache .coverage staticfiles
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -1,0 +1,1 @@
+"""The published clients of this API, unmodified, against a server of ours in real processes."""
