@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     requeue_after_seconds: float = 60  # a due execution whose message is lost this long is queued again
     worker_heartbeat_timeout_seconds: float = 180
     worker_claim_timeout_seconds: float = 900
+    worker_claim_max_seconds: float = 86_400  # a claim without a heartbeat of its own ends then; 0 is "never"
     worker_unclaimed_timeout_seconds: float = 900
 
     @field_validator("base_url")

@@ -151,19 +151,26 @@ def _safe_until(execution: Execution, *, now: datetime) -> datetime:
 def end_lease(execution: Execution, *, now: datetime) -> None:
     """The lease is over. A worker that is still heard of keeps its claim. Call with the row locked and due."""
     worker = Worker.objects.filter(account=execution.account_id, worker_id=execution.claimed_by_worker).first()
-    if worker is not None and worker.last_heartbeat_at > workers.alive_since(now):
+    if worker is not None and worker.last_heartbeat_at > workers.alive_since(now) and not _is_forgotten(execution, now):
         heard_until = worker.last_heartbeat_at + timedelta(seconds=conf().worker_heartbeat_timeout_seconds)
         lifecycle.look_again(execution, at=heard_until, now=now)
     elif execution.attempts < execution.cue.max_attempts:
-        give_back(execution, reason="its worker fell silent", now=now)
+        give_back(execution, reason="not heard of again", now=now)
     else:
         closing.close(
             execution,
             Status.FAILED,
-            reason=f"its worker fell silent at attempt {execution.attempts} of {execution.cue.max_attempts}",
+            reason=f"not heard of again at attempt {execution.attempts} of {execution.cue.max_attempts}",
             now=now,
-            error_message="The worker that claimed this execution fell silent, and no attempts are left.",
+            error_message="The worker that claimed this execution fell silent about it, and no attempts are left.",
         )
+
+
+def _is_forgotten(execution: Execution, now: datetime) -> bool:
+    """A worker that lives may have lost the work all the same: it was started anew, or its report did not arrive."""
+    heard_at = execution.last_heartbeat_at or execution.claimed_at
+    most_s = conf().worker_claim_max_seconds
+    return bool(most_s and heard_at and now - heard_at > timedelta(seconds=most_s))
 
 
 def give_back(execution: Execution, *, reason: str, now: datetime) -> None:

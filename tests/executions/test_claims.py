@@ -229,6 +229,15 @@ def test_a_worker_that_lives_keeps_its_claim_however_long_it_takes(owner: Accoun
     assert fresh(execution).status == "pending"
 
 
+def test_a_claim_that_was_never_heard_of_again_ends_after_a_day_although_its_worker_lives(owner: Account) -> None:
+    silent, renewed = claim(waiting(owner)), claim(waiting(owner))
+    claims.heartbeat(owner, renewed.pk, None, now=NOW + timedelta(hours=12))
+    late = NOW + timedelta(days=1, seconds=1)
+    workers.heartbeat(owner, "w", now=late)
+    recovery.sweep(now=late)
+    assert (fresh(silent).status, fresh(renewed).status) == ("pending", "delivering")
+
+
 def test_another_account_s_worker_of_the_same_name_keeps_nothing(owner: Account) -> None:
     execution = claim(waiting(owner))
     workers.heartbeat(make.account("mallory@example.org"), "w", now=NOW + 14 * MINUTE)
