@@ -23,16 +23,17 @@ GRACE = timedelta(hours=24)
 REFUSAL = "Monthly execution limit reached. Ask the operator for a larger plan, or wait for the next month (UTC)."
 
 
-def add(executions_by_account: Mapping[UUID, int], *, now: datetime) -> None:
+def add(executions: Mapping[Account, int], *, now: datetime) -> None:
     """Add these attempts to the month of `now`. Call inside the transaction that starts the attempts."""
     month = month_of(now)
-    for account_id in sorted(executions_by_account):
-        count = executions_by_account[account_id]
-        row = MonthlyUsage.objects.filter(account_id=account_id, month=month)
-        if not row.update(executions=F("executions") + count):
-            MonthlyUsage.objects.bulk_create([MonthlyUsage(account_id=account_id, month=month)], ignore_conflicts=True)
-            row.update(executions=F("executions") + count)
-    _start_grace(executions_by_account, now=now)
+    for account in sorted(executions, key=lambda account: account.pk):
+        row = MonthlyUsage.objects.filter(account=account, month=month)
+        if not row.update(executions=F("executions") + executions[account]):
+            MonthlyUsage.objects.bulk_create([MonthlyUsage(account=account, month=month)], ignore_conflicts=True)
+            row.update(executions=F("executions") + executions[account])
+    limited = [account.pk for account in executions if _is_limited(account)]
+    if limited:
+        _start_grace(limited, now=now)
 
 
 def this_month(account_id: UUID, *, now: datetime) -> int:
@@ -80,8 +81,6 @@ def _at_limit(account_ids: Iterable[UUID], *, now: datetime) -> QuerySet[Monthly
 
 def _start_grace(account_ids: Iterable[UUID], *, now: datetime) -> None:
     """Note when the limit was reached. Whoever reaches it first in a month does, and has it mailed."""
-    if conf().disable_quota_enforcement:
-        return
     just_reached = _at_limit(account_ids, now=now).filter(limit_reached_at=None)
     if not just_reached.update(limit_reached_at=now):
         return

@@ -93,7 +93,7 @@ def _claim(account: Account, rows: QuerySet[Execution], worker_id: str, *, now: 
         first = lifecycle.lock_first(rows)
         if first is None or not _take(first, worker_id, now=now):
             raise ClaimFailed()
-        usage.add({account.pk: 1}, now=now)
+        usage.add({account: 1}, now=now)
     return first
 
 

@@ -149,7 +149,7 @@ def _lock_due(ids: Sequence[UUID], *, now: datetime) -> list[Execution]:
 
 def _start(taken: Sequence[Execution], *, now: datetime) -> None:
     lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
-    usage.add(Counter(e.account_id for e in taken), now=now)
+    usage.add(Counter(e.account for e in taken), now=now)
     cue_lifecycle.count_runs(Counter(e.cue_id for e in taken))
 
 

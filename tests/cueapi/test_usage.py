@@ -28,7 +28,7 @@ def limited() -> Account:
 
 
 def use(account: Account, count: int = 1, now: datetime = NOW) -> None:
-    usage.add({account.pk: count}, now=now)
+    usage.add({account: count}, now=now)
 
 
 def reached_at(account: Account, now: datetime = NOW) -> datetime | None:
@@ -89,7 +89,7 @@ def test_an_account_without_a_limit_is_never_refused_and_costs_no_query(limit: i
 
 def test_many_accounts_are_looked_up_in_one_query() -> None:
     accounts = [make.account(f"a{n}@example.org", monthly_execution_limit=3) for n in range(4)]
-    usage.add({account.pk: n + 1 for n, account in enumerate(accounts)}, now=NOW)
+    usage.add({account: n + 1 for n, account in enumerate(accounts)}, now=NOW)
     later = NOW + GRACE
     assert usage.refused_among(accounts, now=later) == {account.pk for account in accounts[2:]}
     assert queries_of(lambda: usage.refused_among(accounts, now=later)) == 1

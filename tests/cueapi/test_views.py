@@ -223,7 +223,7 @@ def test_a_key_is_revealed_only_where_the_operator_keeps_copies(anyone: Api, set
 
 def test_use_near_the_limit_is_told_in_a_header(api: Api) -> None:
     Account.objects.update(monthly_execution_limit=10)
-    usage.add({Account.objects.get().pk: 7}, now=clock.now())
+    usage.add({Account.objects.get(): 7}, now=clock.now())
     assert "X-CueAPI-Usage-Warning" not in api.get("/v1/auth/me").headers
-    usage.add({Account.objects.get().pk: 1}, now=clock.now())
+    usage.add({Account.objects.get(): 1}, now=clock.now())
     assert api.get("/v1/auth/me").headers["X-CueAPI-Usage-Warning"] == "approaching_limit"

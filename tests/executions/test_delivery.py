@@ -252,7 +252,7 @@ def test_a_request_that_outlasts_its_batch_frees_the_worker_and_is_recorded_when
 def past_its_grace(cue: Cue, limit: int = 1) -> datetime:
     """The account of the cue reached its limit a day ago."""
     Account.objects.filter(pk=cue.account_id).update(monthly_execution_limit=limit)
-    usage.add({cue.account_id: limit}, now=NOW)
+    usage.add({Account.objects.get(): limit}, now=NOW)
     return NOW + usage.GRACE
 
 

@@ -31,7 +31,7 @@ def test_usage_shows_every_key(api: Api) -> None:
     set_account(api, plan="free", active_cue_limit=10, monthly_execution_limit=300, rate_limit_per_minute=60)
     for status in ("active", "active", "active", "paused", "completed", "failed"):
         cue = make.cue(api.account, status=status, next_run=None)
-    usage.add({api.account.pk: 127}, now=TENTH)
+    usage.add({Account.objects.get(): 127}, now=TENTH)
     for number in range(5):
         make.execution(cue, status="success", outcome_success=number < 3, outcome_recorded_at=TENTH)
     earlier = datetime(2031, 4, 30, 23, 59, 59, tzinfo=UTC)
@@ -61,7 +61,7 @@ def test_nothing_is_left_of_a_limit_that_is_passed_and_never_less(api: Api) -> N
     set_account(api, active_cue_limit=1, monthly_execution_limit=10)
     for _ in range(3):
         make.cue(api.account)
-    usage.add({api.account.pk: 25}, now=TENTH)
+    usage.add({Account.objects.get(): 25}, now=TENTH)
     answer = api.get("/v1/usage").json()
     assert (answer["cues"]["remaining"], answer["cues"]["percent_used"]) == (0, 300)
     assert (answer["executions"]["remaining"], answer["executions"]["percentage"]) == (0, 250.0)
@@ -70,7 +70,7 @@ def test_nothing_is_left_of_a_limit_that_is_passed_and_never_less(api: Api) -> N
 @pytest.mark.parametrize("limit", [0, 1_000_000_000])
 def test_no_limit_is_never_used_up(api: Api, limit: int) -> None:
     set_account(api, monthly_execution_limit=limit, active_cue_limit=0)
-    usage.add({api.account.pk: 25}, now=TENTH)
+    usage.add({Account.objects.get(): 25}, now=TENTH)
     answer = api.get("/v1/usage")
     executions = answer.json()["executions"]
     assert (executions["limit"], executions["remaining"]) == (1_000_000_000, 1_000_000_000 - 25)
@@ -83,7 +83,7 @@ def test_no_limit_is_never_used_up(api: Api, limit: int) -> None:
 def test_another_accounts_use_is_its_own(api: Api, stranger: Api) -> None:
     cue = make.cue(api.account)
     make.execution(cue, status="success", outcome_success=True, outcome_recorded_at=TENTH)
-    usage.add({api.account.pk: 5}, now=TENTH)
+    usage.add({Account.objects.get(pk=api.account.pk): 5}, now=TENTH)
     answer = stranger.get("/v1/usage").json()
     assert (answer["cues"]["used"], answer["executions"]["used"], answer["outcomes"]["reported"]) == (0, 0, 0)
 
