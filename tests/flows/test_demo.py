@@ -385,7 +385,11 @@ def cues_left(it: Installation) -> int:
 
 
 def stop_after(it: Installation, words: str) -> int:
-    """Start the show and press Ctrl-C once these words appear; its exit status."""
+    """Start the show and press Ctrl-C once these words appear; its exit status.
+
+    The last scene waits for a full minute, so that is kept at a distance: the show must not end by itself first.
+    """
+    eventually(lambda: clock.now().second < 40, within_s=25, what="a minute with time left")
     with subprocess.Popen(
         [sys.executable, "manage.py", "demo", "--key", it.api_key],
         cwd=ROOT,
