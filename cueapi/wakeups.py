@@ -152,7 +152,7 @@ class Hub:
         with self._lock:
             accounts = [account_id] if account_id else list(self._seats)
             for seat in [seat for account in accounts for seat in self._seats.get(account, ())]:
-                seat.is_released = account_id == EVERYBODY
+                seat.is_released = seat.is_released or account_id == EVERYBODY
                 seat.ring()
 
 

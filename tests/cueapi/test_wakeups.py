@@ -93,6 +93,13 @@ def test_a_full_house_lets_its_guest_look_once(settings: LazySettings) -> None:
     assert Waiter(ADA, wait_s=0).looks == 1  # the place is free again
 
 
+def test_who_is_sent_home_goes_although_work_is_announced_meanwhile() -> None:
+    with wakeups._hub().seat(ADA) as seat:
+        wakeups._hub()._ring(wakeups.EVERYBODY)
+        wakeups._hub()._ring(str(ADA))
+        assert seat.is_released
+
+
 def test_a_crash_while_looking_frees_the_seat() -> None:
     def crash() -> None:
         raise RuntimeError("boom")
