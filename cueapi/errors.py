@@ -35,12 +35,15 @@ class ApiError(Exception):
         code: str | None = None,
         details: list[Detail] | None = None,
         headers: Mapping[str, str] | None = None,
+        where: str | None = None,
     ) -> None:
+        """`where` is the place in the request, spelled as in `Detail`, when it is not the usual one of the code."""
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
         if code:
             self.code = code
         self.details = details or []
         self.headers = dict(headers or {})
+        self.where = self.details[0].field if self.details else where
         super().__init__(self.message)
 
     def as_body(self) -> dict[str, Any]:
@@ -51,11 +54,10 @@ class ApiError(Exception):
     def lesson(self) -> dict[str, Any]:
         """Where it went wrong, what was expected there, an example, and the fields one by one."""
         lesson = lessons.of(self.code)
-        first = self.details[0].field if self.details else None
         taught: dict[str, Any] = {
-            "where": first or lesson.where,
+            "where": self.where or lesson.where,
             "expected": lesson.expected,
-            "example": lessons.example_for(first) if first else lesson.example,
+            "example": lessons.example_for(self.where) if self.where else lesson.example,
         }
         if self.details:
             taught["details"] = [item.as_body() for item in self.details]

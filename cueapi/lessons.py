@@ -146,6 +146,10 @@ LESSONS: dict[str, Lesson] = {
     ),
 }
 
+FREE = {"payload", "payload_override", "metadata", "assertions", "artifacts", "headers"}
+"""Fields whose parts have the caller's own names."""
+
+# By the field's name, and by the names of its parent and its own where the name alone would mislead.
 FIELD_EXAMPLES: dict[str, Any] = {
     "name": "nightly-digest",
     "description": "Mails the digest",
@@ -164,6 +168,7 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "max_attempts": 3,
     "backoff_minutes": [1, 5, 15],
     "on_failure": {"email": True, "webhook": None, "pause": False},
+    "on_failure.email": True,
     "email": "ada@example.org",
     "webhook": "https://hooks.example.org/failed",
     "pause": True,
@@ -218,6 +223,8 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "execution_offset": 0,
     "since": "2031-05-04T09:00:00Z",
     "acknowledged": "false",
+    "alert_type": "outcome_timeout",
+    "has_evidence": "true",
     "body": {"name": "nightly-digest"},
 }
 
@@ -229,7 +236,14 @@ def of(code: str) -> Lesson:
 
 def example_for(field: str) -> Any:
     """What could stand in this field (`body.retry.max_attempts`), or in the nearest one around it that is known."""
-    for name in reversed(field.split(".")):
-        if name in FIELD_EXAMPLES:
-            return FIELD_EXAMPLES[name]
+    names = field.split(".")
+    for end in range(_end_of_ours(names), 0, -1):
+        for spelling in (".".join(names[max(end - 2, 0) : end]), names[end - 1]):
+            if spelling in FIELD_EXAMPLES:
+                return FIELD_EXAMPLES[spelling]
     return None
+
+
+def _end_of_ours(names: list[str]) -> int:
+    """How many of these names are ours: inside a payload, the caller gives the names."""
+    return next((index + 1 for index, name in enumerate(names) if name in FREE), len(names))

@@ -62,7 +62,7 @@ def parse_value(body: bytes) -> Any:
 def _checked(value: Any) -> Any:
     for path, problem in problems(value):
         if f"{path}.".startswith(PAYLOAD_FIELDS):
-            raise InvalidPayload(f"{path}: {problem}")
+            raise InvalidPayload(f"{path}: {problem}", where=path)
         raise ValidationFailed.of(path, problem)
     return value
 

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, URLResolver, get_resolver, is_valid_path
 from django.views import defaults
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from cueapi import errors, lessons
@@ -27,9 +28,11 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+VARIES = {"Vary": "Accept"}  # only errors do; a success is JSON for everybody
 ERRORS_PAGE = "/docs/errors"
 DESCRIBED = "The API is described at /docs."
 PATH_SHOWN_CHARS = 200
+VALUE = re.compile(r"\{\w+\}|(?=.*\d).{7,}")  # a variable, or what looks like an id: long, with a digit
 DETAILS_MAX = 20  # the first few teach; a body of nonsense must not come back multiplied
 
 
@@ -41,8 +44,11 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
     if error is None:
         log.error("request.crashed", exc_info=exception)
         error = ApiError("Something went wrong on our side. Quote the X-Request-Id header when you report it.")
-    body, media_type = represent(error, accept_of(context.get("request")))
-    return Response(body, status=error.status, headers=error.headers, content_type=media_type)
+    request = context.get("request")
+    if request is not None:  # it is where DRF looks; the view's own renderer may be for HTML
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSON
+    body, media_type = represent(error, accept_of(request))
+    return Response(body, status=error.status, headers=VARIES | error.headers, content_type=media_type)
 
 
 def represent(error: ApiError, accept: str) -> tuple[dict[str, Any], str]:
@@ -150,21 +156,27 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def respond(error: ApiError, request: HttpRequest) -> JsonResponse:
     """The error as a response of Django's own."""
     body, media_type = represent(error, accept_of(request))
-    return JsonResponse(body, status=error.status, headers=error.headers, content_type=media_type)
+    return JsonResponse(body, status=error.status, headers=VARIES | error.headers, content_type=media_type)
 
 
 def _advice(path: str) -> str:
     """What the caller may have meant."""
     if path.endswith("/") and is_valid_path(path.rstrip("/")):
         return f"Paths have no slash at their end: use {path.rstrip('/')[:PATH_SHOWN_CHARS]}"
-    near = get_close_matches(path[:PATH_SHOWN_CHARS], _known_paths(), n=1, cutoff=0.75)
-    return f"Did you mean {near[0]}? " + DESCRIBED if near else DESCRIBED
+    known = _known_paths()
+    near = get_close_matches(_shape(path[:PATH_SHOWN_CHARS]), known, n=1, cutoff=0.75)
+    return f"Did you mean {known[near[0]]}? " + DESCRIBED if near else DESCRIBED
+
+
+def _shape(path: str) -> str:
+    """The path with {} for each id and each variable, so that ids neither hide nor make a likeness."""
+    return "/".join("{}" if VALUE.fullmatch(part) else part for part in path.split("/"))
 
 
 @cache
-def _known_paths() -> list[str]:
-    """Each path of the API, its variables in braces."""
-    return sorted(set(_paths(get_resolver(), "/")))
+def _known_paths() -> dict[str, str]:
+    """Each path of the API, its variables in braces, by its shape."""
+    return {_shape(path): path for path in sorted(_paths(get_resolver(), "/"))}
 
 
 def _paths(resolver: URLResolver, prefix: str) -> Iterator[str]:

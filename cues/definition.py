@@ -74,13 +74,14 @@ def set_payload(cue: Cue, payload: dict[str, Any] | None) -> None:
     check_payload_size(cue.payload)
 
 
-def check_payload_size(payload: dict[str, Any]) -> None:
-    """Raises InvalidPayload over PAYLOAD_MAX_BYTES of compact UTF-8 JSON."""
+def check_payload_size(payload: dict[str, Any], *, where: str | None = None) -> None:
+    """Raises InvalidPayload over PAYLOAD_MAX_BYTES of compact UTF-8 JSON; `where` as in ApiError."""
     size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())
     if size > PAYLOAD_MAX_BYTES:
         raise InvalidPayload(
             f"The payload is {size} bytes; {PAYLOAD_MAX_BYTES} are the most. Store the data and send its URL.",
             code="invalid_payload_size",
+            where=where,
         )
 
 

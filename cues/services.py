@@ -202,7 +202,7 @@ def _check_on_failure(data: dict[str, Any]) -> None:
         if url:
             outbound.check_url(url)
     except InvalidCallbackUrl as error:
-        raise InvalidCallbackUrl(f"on_failure.webhook: {error.message}") from error
+        raise InvalidCallbackUrl(f"on_failure.webhook: {error.message}", where="body.on_failure.webhook") from error
 
 
 def _save_new(cue: Cue) -> None:

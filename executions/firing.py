@@ -146,7 +146,7 @@ def _effective_payload(cue: Cue, order: ManualFire) -> dict[str, Any]:
             f"The payload lacks what this cue requires: {', '.join(missing)}.",
             code="missing_required_payload_keys",
         )
-    check_payload_size(payload)
+    check_payload_size(payload, where="body.payload_override")
     return payload
 
 
@@ -163,6 +163,7 @@ def _already_fired(cue: Cue, order: ManualFire, *, now: datetime) -> Execution |
         raise Conflict(
             "This idempotency_key was used with another body. Use a new key for a new call.",
             code="idempotency_key_conflict",
+            where="body.idempotency_key",
         )
     return first
 

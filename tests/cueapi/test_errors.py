@@ -47,20 +47,6 @@ def test_every_error_has_its_lesson() -> None:
         assert lesson.title and lesson.expected
 
 
-@pytest.mark.parametrize(
-    ("field", "example"),
-    [
-        ("body.retry.max_attempts", 3),
-        ("body.retry.backoff_minutes.0", [1, 5, 15]),
-        ("body.callback.headers.X-Team", {"X-Team": "ops"}),
-        ("query.limit", 20),
-        ("nowhere", None),
-    ],
-)
-def test_a_field_s_example_is_its_own_or_the_nearest(field: str, example: object) -> None:
-    assert lessons.example_for(field) == example
-
-
 def test_no_two_errors_share_a_code() -> None:
     codes = [kind.code for kind in every_error()]
     assert len(codes) == len(set(codes)) > 15
@@ -87,6 +73,12 @@ def test_the_details_stand_beside_the_error_and_not_in_its_mirror() -> None:
     assert (body["error"]["where"], body["error"]["example"]) == ("body.name", example)
     assert body["error"]["message"] == "body.name: must not be empty"
     assert "details" not in body["detail"]["error"]
+
+
+def test_an_error_s_place_is_the_usual_one_of_its_code_unless_it_says_otherwise() -> None:
+    assert BadRequest("No.", code="invalid_callback_url").lesson()["where"] == "body.callback.url"
+    elsewhere = BadRequest("No.", code="invalid_callback_url", where="body.on_failure.webhook").lesson()
+    assert (elsewhere["where"], elsewhere["example"]) == ("body.on_failure.webhook", "https://hooks.example.org/failed")
 
 
 def test_several_details_keep_their_order() -> None:

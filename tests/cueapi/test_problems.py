@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, TooManyFieldsSent
 from django.http import Http404
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from rest_framework import exceptions
 
 from cueapi import errors, lessons, problems
+from cueapi.models import Account
 from tests.support.api import Api
 from tests.support.envelope import in_envelope, refused
 
 BUG = RuntimeError("the password is hunter2")
+RUN = "7d0b6a0e-0f3c-4c36-9a0e-1f6c0f5d7a55"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_fire_says_what_the_payload_lacks(api: Api, cue: str) -> None:
 
 def test_an_idempotency_key_is_good_for_one_body(api: Api, cue: str, execution: str) -> None:
     answer = api.post(f"{cue}/fire", {"payload_override": {"a": 2}, "idempotency_key": "k"})
-    refused(answer, 409, "idempotency_key_conflict")
+    assert refused(answer, 409, "idempotency_key_conflict")["where"] == "body.idempotency_key"
 
 
 def test_metadata_over_ten_kibibytes_is_too_large(api: Api, execution: str) -> None:
@@ -210,6 +213,41 @@ def test_the_page_of_errors_lists_every_code_without_a_script(anyone: Api) -> No
     assert "<script" not in page and "style=" not in page
 
 
+def test_a_cache_is_told_that_errors_depend_on_accept(api: Api) -> None:
+    for answer in (api.get("/v1/nowhere"), api.get("/v1/cues/cue_000000000000"), api.send("PUT", "/docs")):
+        assert "accept" in answer.headers["Vary"].lower()
+
+
+def test_who_calls_without_a_key_or_too_often_gets_a_problem_too(api: Api) -> None:
+    answer = Api(None).send("GET", "/v1/cues", accept=PROBLEM)
+    assert (answer.headers["Content-Type"], answer.json()["code"]) == (PROBLEM, "invalid_api_key")
+    Account.objects.update(rate_limit_per_minute=1)
+    api.get("/v1/cues")
+    answer = api.send("GET", "/v1/cues", accept=PROBLEM)
+    assert (answer.headers["Content-Type"], answer.json()["code"]) == (PROBLEM, "rate_limit_exceeded")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_host_that_django_refuses_is_told_of_as_any_other_error(anyone: Api, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["api.example.org"]
+    refused(anyone.get("/health"), 400, "invalid_request")
+    assert anyone.send("GET", "/health", accept=PROBLEM).headers["Content-Type"] == PROBLEM
+
+
+# --- Where it went wrong ----------------------------------------------------------------------------------------
+
+
+def test_the_place_is_the_one_that_was_wrong(api: Api, cue: str) -> None:
+    error = refused(api.patch(cue, {"on_failure": {"webhook": "https://10.0.0.1/x"}}), 400, "invalid_callback_url")
+    assert error["where"] == "body.on_failure.webhook"
+    error = refused(api.post(f"{cue}/fire", {"payload_override": {"email": "\x00"}}), 400, "invalid_payload")
+    assert (error["where"], error["example"]) == ("body.payload_override.email", {"order": 17})
+    api.patch(cue, {"payload": {"half": "x" * 600_000}})
+    too_much = api.post(f"{cue}/fire", {"payload_override": {"rest": "x" * 600_000}})
+    error = refused(too_much, 400, "invalid_payload_size")
+    assert error["where"] == "body.payload_override"
+
+
 # --- Advice -----------------------------------------------------------------------------------------------------
 
 
@@ -220,11 +258,25 @@ def test_the_page_of_errors_lists_every_code_without_a_script(anyone: Api) -> No
         ("/v1/cues/cue_000000000000/fire/", "use /v1/cues/cue_000000000000/fire"),
         ("/v1/cue", "Did you mean /v1/cues?"),
         ("/v1/execution/claimable", "Did you mean /v1/executions/claimable?"),
+        ("/v1/cue/cue_000000000000/fire", "Did you mean /v1/cues/{cue_id}/fire?"),
+        ("/cues/cue_000000000000", "Did you mean /v1/cues/{cue_id}?"),
+        (f"/v1/executions/{RUN}/outcomes", "Did you mean /v1/executions/{execution_id}/outcome?"),
+        (f"/v1/things/{RUN}/widgets", "at this path. The API is described at /docs."),
         ("/api/v2/things", "The API is described at /docs."),
     ],
 )
 def test_a_wrong_path_is_told_the_right_one(api: Api, path: str, advice: str) -> None:
     assert advice in refused(api.get(path), 404, "not_found")["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/status", "/docs", "/docs/errors", "/auth/device", "/v1/openapi.json"]
+)
+def test_a_page_answers_a_wrong_method_as_the_api_does(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(path, {"a": "b"})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
+    refused(answer, 405, "method_not_allowed")
 
 
 def test_a_wrong_method_is_told_the_right_ones(api: Api) -> None:
