@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute
+.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute prove-contract
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ prove-kill: .venv/.installed-dev ## Kill worker, beat and broker amid 500 execut
 
 prove-minute: .venv/.installed-dev ## Measure how punctual a minute cron is; ten minutes, wants an idle machine
 	@$(BIN)/python -m tests.proofs.minute
+
+prove-contract: .venv/.installed-dev ## Hold every operation against the OpenAPI document, 200 examples each; minutes
+	@$(BIN)/python -m tests.proofs.contract
 
 check: format lint types layers migrations $(if $(CUEAPI_TESTED),,test-sqlite) ## Check format, lint, types, layers, migrations and tests
 

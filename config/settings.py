@@ -8,6 +8,7 @@ from django.urls import reverse_lazy
 from kombu import Queue
 
 from config import env
+from cueapi import __version__
 from cueapi.conf import split_list
 
 BASE_DIR = env.ROOT_DIR
@@ -136,13 +137,14 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "CueAPI",
     "DESCRIPTION": "Schedule work for AI agents; have it delivered, retried, reported and explained.",
-    "VERSION": "1.0.0",
+    "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PUBLIC": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH may leave out, its serializer says
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

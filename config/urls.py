@@ -5,18 +5,18 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from cueapi.views.errors import errors_page
+from cueapi.views.errors import ErrorsPageView
 from cueapi.views.login import DevicePageView
-from cueapi.views.service import StatusView
+from cueapi.views.service import FrontDoorView, StatusView
 from executions.views.service import HealthView
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/docs")),
+    path("", FrontDoorView.as_view()),
     path("health", HealthView.as_view()),
     path("status", StatusView.as_view()),
     path("auth/device", DevicePageView.as_view()),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
-    path("docs/errors", errors_page),
+    path("docs/errors", ErrorsPageView.as_view()),
     path("v1/openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("v1/", include("cueapi.urls")),
     path("v1/", include("cues.urls")),

@@ -1,4 +1,4 @@
-"""`limit` and `offset` (contract 1.2): 1 to 100, from 0, anything else is a 422 that says so."""
+"""Reading the query: `limit` and `offset` (contract 1.2), numbers, flags. What cannot be read is a 422 that says so."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from cueapi.errors import ValidationFailed
 
 LIMIT_MAX = 100
 OFFSET_MAX = 2**62  # what a database integer can hold
+FLAGS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,13 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     if text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high:
         return int(text)
     raise ValidationFailed.of(f"query.{name}", f"must be a whole number from {low} to {high}")
+
+
+def flag(request: Request, name: str) -> bool | None:
+    """true or false, in any case; None when the query has no such name. Raises ValidationFailed."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if text.lower() not in FLAGS:
+        raise ValidationFailed.of(f"query.{name}", "must be true or false")
+    return FLAGS[text.lower()]

@@ -13,7 +13,7 @@ class EmailAddress(fields.Text):
     """An e-mail address, at most 254 characters."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=254, **kwargs)
+        super().__init__(max_length=254, style={"format": "email"}, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
         address = super().to_internal_value(data)
@@ -219,3 +219,18 @@ class ErrorAnswer(serializers.Serializer):
 
     error = ErrorBody()
     detail = ErrorMirror()
+
+
+class ProblemAnswer(serializers.Serializer):
+    """The same as RFC 9457 has it, for who prefers application/problem+json."""
+
+    type = fields.Text(help_text="a URL that explains this kind of error")
+    title = fields.Text()
+    status = fields.Whole()
+    detail = fields.Text(help_text="what was wrong this time")
+    instance = fields.Text(allow_null=True, help_text="the id of the request")
+    code = fields.Text()
+    where = fields.Text(allow_null=True)
+    expected = fields.Text()
+    example = serializers.JSONField(allow_null=True)
+    details = ErrorDetail(many=True, required=False)

@@ -5,12 +5,13 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock, usage
 from cueapi.api import ApiView, account_of, checked, key_of, require_confirmation
+from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import page
 from cueapi.serializers import MeAnswer
 from cueapi.views.account import ProfileView
@@ -19,17 +20,29 @@ from cues.models import Cue, CueStatus
 from cues.serializers import answers, requests
 
 DEFAULT_LIMIT = 50
-PAGE_PARAMETERS = [
-    OpenApiParameter("limit", int, description="1 to 100"),
-    OpenApiParameter("offset", int, description="0 or more"),
-]
+HOOK = {"url": "https://hooks.example.org/digest"}
+NIGHTLY = {"name": "nightly-digest", "schedule": {"type": "recurring", "cron": "15 2 * * *"}, "callback": HOOK}
+NOW = {"name": "digest-now", "schedule": {"type": "one-time"}, "callback": HOOK, "payload": {"task": "digest"}}
+PULLED = {"name": "digest-here", "schedule": {"type": "one-time"}, "transport": "worker", "payload": {"task": "digest"}}
 
 
 class CueListView(ApiView):
+    @refuses(
+        "400 invalid_schedule invalid_callback_url invalid_payload_size",
+        "403 cue_limit_exceeded",
+        "409 duplicate_cue_name",
+        "422 invalid_timezone",
+    )
+    @leads_to("get_cue", "update_cue", "delete_cue", "fire_cue", "pause_cue", "resume_cue", cue_id="id")
     @extend_schema(
         operation_id="create_cue",
         request=requests.CueCreate,
         responses={201: answers.CueOut},
+        examples=[
+            OpenApiExample("On a cron", NIGHTLY, request_only=True),
+            OpenApiExample("Now, once", NOW, request_only=True),
+            OpenApiExample("For a worker", PULLED, request_only=True),
+        ],
         summary="Declare a cue: now, at a time, or on a cron",
     )
     def post(self, request: Request) -> Response:
@@ -43,9 +56,10 @@ class CueListView(ApiView):
         """What else the creator should know; the app that knows workers says it."""
         return None
 
+    @refuses("422 validation_error")
     @extend_schema(
         operation_id="list_cues",
-        parameters=[OpenApiParameter("status", str), *PAGE_PARAMETERS],
+        parameters=[OpenApiParameter("status", str), *page_parameters()],
         responses={200: answers.CueList},
         summary="Your cues, newest first",
     )
@@ -65,6 +79,7 @@ class CueListView(ApiView):
 
 
 class BulkDeleteView(ApiView):
+    @refuses("400 confirmation_required")
     @extend_schema(
         operation_id="bulk_delete_cues",
         request=requests.BulkDelete,
@@ -86,6 +101,13 @@ class BulkDeleteView(ApiView):
 class CueView(ApiView):
     """`PATCH` and `DELETE`; the app that knows executions adds `GET`."""
 
+    @refuses(
+        "400 invalid_schedule invalid_callback_url invalid_payload_size",
+        "403 cue_limit_exceeded",
+        "404 cue_not_found",
+        "409 duplicate_cue_name",
+        "422 invalid_timezone",
+    )
     @extend_schema(
         operation_id="update_cue",
         request=requests.CuePatch,
@@ -98,6 +120,7 @@ class CueView(ApiView):
         data = checked(requests.CuePatch(data=request.data))
         return Response(answers.render(services.update(account, cue_id, data, now=clock.now())))
 
+    @refuses("404 cue_not_found")
     @extend_schema(operation_id="delete_cue", responses={204: None}, summary="Delete a cue and its executions")
     def delete(self, request: Request, cue_id: str) -> Response:
         services.delete(services.find(account_of(request), cue_id))
@@ -105,12 +128,14 @@ class CueView(ApiView):
 
 
 class CuePauseView(ApiView):
+    @refuses("400 invalid_schedule", "404 cue_not_found")
     @extend_schema(operation_id="pause_cue", request=None, responses={200: answers.CueOut}, summary="Pause a cue")
     def post(self, request: Request, cue_id: str) -> Response:
         return _switch(request, cue_id, "paused")
 
 
 class CueResumeView(ApiView):
+    @refuses("400 invalid_schedule", "403 cue_limit_exceeded", "404 cue_not_found")
     @extend_schema(
         operation_id="resume_cue",
         request=None,

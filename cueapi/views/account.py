@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from cueapi import accounts, clock, keys, serializers
 from cueapi.api import ApiView, PublicView, account_of, checked, key_of, require_confirmation
 from cueapi.errors import ApiError, NotFound
+from cueapi.openapi import refuses
 
 
 class PlaintextUnavailable(ApiError):
@@ -19,6 +20,7 @@ class PlaintextUnavailable(ApiError):
 
 
 class RegisterView(PublicView):
+    @refuses("404 not_found", "409 duplicate_email")
     @extend_schema(
         operation_id="register",
         request=serializers.RegisterRequest,
@@ -36,6 +38,7 @@ class RegisterView(PublicView):
 class ProfileView(ApiView):
     """`PATCH /v1/auth/me`; the GET, which counts cues, is served by the app that has them."""
 
+    @refuses("400 invalid_alert_webhook_url", "409 duplicate_email", "422 no_fields")
     @extend_schema(
         operation_id="update_me",
         request=serializers.ProfileRequest,
@@ -54,9 +57,10 @@ class ProfileView(ApiView):
 
 
 class KeyView(ApiView):
+    @refuses("410 plaintext_unavailable")
     @extend_schema(
         operation_id="reveal_key",
-        responses={200: serializers.KeyAnswer, 410: serializers.ErrorAnswer},
+        responses={200: serializers.KeyAnswer},
         summary="Reveal the key, where the server keeps a copy",
     )
     def get(self, request: Request) -> Response:
@@ -67,6 +71,7 @@ class KeyView(ApiView):
 
 
 class KeyRegenerateView(ApiView):
+    @refuses("400 confirmation_required", "404 not_found")
     @extend_schema(
         operation_id="regenerate_key",
         request=serializers.Rotation,
@@ -97,6 +102,7 @@ class WebhookSecretView(ApiView):
     def get(self, request: Request) -> Response:
         return Response({"webhook_secret": account_of(request).webhook_secret})
 
+    @refuses("400 confirmation_required")
     @extend_schema(
         operation_id="regenerate_webhook_secret_by_alias",
         request=serializers.Rotation,
@@ -108,6 +114,7 @@ class WebhookSecretView(ApiView):
 
 
 class WebhookSecretRegenerateView(ApiView):
+    @refuses("400 confirmation_required")
     @extend_schema(
         operation_id="regenerate_webhook_secret",
         request=serializers.Rotation,
@@ -139,6 +146,7 @@ class AlertSecretView(ApiView):
 
 
 class AlertSecretRegenerateView(ApiView):
+    @refuses("400 confirmation_required")
     @extend_schema(
         operation_id="regenerate_alert_secret",
         request=None,

@@ -4,18 +4,23 @@ from typing import Any
 
 from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock, echo, serializers, throttling
 from cueapi.api import ApiView
 from cueapi.authentication import ApiKeyAuthentication
-from cueapi.openapi import BEARER
+from cueapi.openapi import BEARER, leads_to, refuses
 from cueapi.outbound import origin
 from cueapi.parsers import parse_value
 from cueapi.throttling import HOUR_S, Quota
 
+TOKEN = OpenApiParameter(
+    "token",
+    {"type": "string", "minLength": echo.TOKEN_MIN_CHARS, "maxLength": echo.TOKEN_MAX_CHARS},
+    OpenApiParameter.PATH,
+)
 STORED = Quota("echo", limit=10, window_s=HOUR_S)  # for one address
 
 
@@ -35,8 +40,11 @@ class EchoView(ApiView):
         self.sent = dict(request.headers)
         return super().initialize_request(request, *args, **kwargs)
 
+    @refuses("400 invalid_token", "413 payload_too_large", "503 service_unavailable")
+    @leads_to("look_at_echo", token="$request.path.token")  # noqa: S106
     @extend_schema(
         operation_id="store_echo",
+        parameters=[TOKEN],
         request=OpenApiTypes.ANY,
         responses={200: serializers.EchoStoredAnswer},
         auth=[],
@@ -53,8 +61,10 @@ class EchoView(ApiView):
         echo.keep(token, payload, self.sent, now=now)
         return Response({"stored": True})
 
+    @refuses("400 invalid_token", "503 service_unavailable")
     @extend_schema(
         operation_id="look_at_echo",
+        parameters=[TOKEN],
         responses={200: serializers.EchoAnswer},
         auth=BEARER,
         summary="What was posted under a token, if it came",

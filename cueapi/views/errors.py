@@ -2,20 +2,23 @@
 
 import json
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 
 from cueapi import lessons
+from cueapi.api import UnlimitedView
 
 
-@require_safe
-def errors_page(request: HttpRequest) -> HttpResponse:
-    rows = [
-        {"code": code, "lesson": lesson, "example": _shown(lesson.example)}
-        for code, lesson in sorted(lessons.LESSONS.items())
-    ]
-    return render(request, "cueapi/errors.html", {"rows": rows})
+class ErrorsPageView(UnlimitedView):
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        rows = [
+            {"code": code, "lesson": lesson, "example": _shown(lesson.example)}
+            for code, lesson in sorted(lessons.LESSONS.items())
+        ]
+        return HttpResponse(render_to_string("cueapi/errors.html", {"rows": rows}))
 
 
 def _shown(example: object) -> str:

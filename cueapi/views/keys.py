@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from cueapi import clock, keys, serializers, throttling
 from cueapi.api import ApiView, account_of, checked, require_confirmation
 from cueapi.models import ApiKey
+from cueapi.openapi import leads_to, refuses
 from cueapi.throttling import HOUR_S, Quota
 
 CREATED = Quota("named-key", limit=10, window_s=HOUR_S)  # for one account
@@ -30,6 +31,7 @@ class KeysView(ApiView):
         ]
         return Response({"keys": rows})
 
+    @leads_to("rename_key", "revoke_key", key_id="id")
     @extend_schema(
         operation_id="create_key",
         request=serializers.KeyLabel,
@@ -56,6 +58,7 @@ class NamedKeyView(ApiView):
         key = keys.rename(account_of(request), key_id, label)
         return Response({"id": str(key.pk), "label": key.label})
 
+    @refuses("400 confirmation_required", "409 last_key_protected")
     @extend_schema(
         operation_id="revoke_key",
         responses={200: serializers.KeyRevokedAnswer},

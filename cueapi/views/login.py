@@ -6,7 +6,7 @@ from urllib.parse import quote
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,7 +17,7 @@ from cueapi.conf import conf
 from cueapi.device_login import LinkRefused
 from cueapi.errors import NotFound
 from cueapi.models import Account
-from cueapi.openapi import BEARER
+from cueapi.openapi import BEARER, refuses
 from cueapi.throttling import HOUR_S, WINDOW_S, Quota
 
 STARTED = Quota("device-code", limit=5, window_s=HOUR_S)  # for one address
@@ -26,9 +26,11 @@ MAILED_FROM = Quota("device-mail-from", limit=10, window_s=HOUR_S)  # for one ad
 MAILED_TO = Quota("device-mail-to", limit=3, window_s=HOUR_S)  # for one e-mail address
 
 HTML = (200, "text/html")
+REFUSED = (400, "text/html")
 PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
+@refuses("404 not_found")
 class DeviceLoginDoor(PublicView):
     """A path of the device login, which an operator may switch off."""
 
@@ -39,8 +41,10 @@ class DeviceLoginDoor(PublicView):
 
 
 class DeviceCodeView(DeviceLoginDoor):
+    @refuses("400 invalid_device_code", "409 device_code_exists")
     @extend_schema(
         operation_id="start_device_login",
+        examples=[OpenApiExample("A code", {"device_code": "ABCD-1234"}, request_only=True)],
         request=serializers.DeviceCodeRequest,
         responses={201: serializers.DeviceCodeAnswer},
         summary="Begin to sign in a device with a code of its own making",
@@ -79,6 +83,7 @@ class DevicePollView(DeviceLoginDoor):
 
 
 class DeviceEmailView(DeviceLoginDoor):
+    @refuses("400 device_code_expired invalid_status", "404 device_code_not_found")
     @extend_schema(
         operation_id="mail_device_login",
         request=serializers.DeviceEmailRequest,
@@ -114,7 +119,7 @@ class VerifyView(DeviceLoginDoor):
     @extend_schema(
         operation_id="open_sign_in_link",
         parameters=[OpenApiParameter("token", str), OpenApiParameter("device_code", str)],
-        responses={HTML: OpenApiTypes.STR},
+        responses={HTML: OpenApiTypes.STR, REFUSED: OpenApiTypes.STR},
         summary="The page of the mailed link",
     )
     def get(self, request: Request) -> HttpResponse:
@@ -126,7 +131,7 @@ class VerifyView(DeviceLoginDoor):
         operation_id="confirm_sign_in",
         request=None,
         parameters=[OpenApiParameter("token", str), OpenApiParameter("device_code", str)],
-        responses={HTML: OpenApiTypes.STR},
+        responses={HTML: OpenApiTypes.STR, REFUSED: OpenApiTypes.STR},
         summary="The button on that page, where the server shows one",
     )
     def post(self, request: Request) -> HttpResponse:
@@ -171,6 +176,7 @@ def _page(name: str, status: int, **facts: str) -> HttpResponse:
 
 
 class SessionView(PublicView):
+    @refuses("401 invalid_token", "503 session_unavailable")
     @extend_schema(
         operation_id="open_session",
         request=serializers.SessionRequest,
@@ -186,6 +192,7 @@ class SessionView(PublicView):
 class SessionRefreshView(ApiView):
     authentication_classes = (SessionAuthentication,)
 
+    @refuses("503 session_unavailable")
     @extend_schema(
         operation_id="refresh_session",
         request=None,

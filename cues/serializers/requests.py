@@ -22,13 +22,19 @@ UNKNOWN_SHOWN = 5
 FLAT_SCHEDULE = ("cron", "at", "timezone")
 FLAT = (*FLAT_SCHEDULE, "callback_url", "worker")
 BULK_MAX = 100
+URL = {"format": "uri"}  # for readers of the OpenAPI document, as every `style` here
+INSTANT = {"format": "date-time"}
 
 
 class ScheduleIn(Optional):
     type = fields.Text(help_text="recurring, once or one-time; inferred from cron or at")
-    cron = fields.Text(allow_null=True, allow_blank=True, help_text="five fields, or a macro such as @daily")
-    at = fields.Text(allow_null=True, allow_blank=True, help_text="RFC 3339; null means now for one-time")
-    timezone = fields.Text(allow_null=True, help_text="IANA name, UTC by default")
+    cron = fields.Text(
+        allow_null=True, allow_blank=True, help_text="five fields, or a macro such as @daily", style={"format": "cron"}
+    )
+    at = fields.Text(
+        allow_null=True, allow_blank=True, help_text="RFC 3339; null means now for one-time", style=INSTANT
+    )
+    timezone = fields.Text(allow_null=True, help_text="IANA name, UTC by default", style={"format": "timezone"})
 
 
 class HeaderMap(serializers.DictField):
@@ -44,7 +50,7 @@ class HeaderMap(serializers.DictField):
 
 
 class CallbackIn(Optional):
-    url = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False)
+    url = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False, style=URL)
     method = fields.Text(allow_null=True)
     headers = HeaderMap(child=fields.Text(allow_blank=True, trim_whitespace=False), allow_null=True)
 
@@ -87,7 +93,7 @@ class RetryIn(Optional):
 
 class OnFailureIn(Optional):
     email = fields.Flag()
-    webhook = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False)
+    webhook = fields.Text(allow_null=True, allow_blank=True, trim_whitespace=False, style=URL)
     pause = fields.Flag()
 
 

@@ -19,7 +19,7 @@ METADATA_MAX_BYTES = 10_240
 
 class EvidenceIn(Optional):
     external_id = fields.Text(allow_null=True, allow_blank=True, max_length=500)
-    result_url = fields.Text(allow_null=True, allow_blank=True, max_length=2000)
+    result_url = fields.Text(allow_null=True, allow_blank=True, max_length=2000, style={"format": "uri"})
     result_ref = fields.Text(allow_null=True, allow_blank=True, max_length=500)
     result_type = fields.Text(allow_null=True, allow_blank=True, max_length=100)
     summary = fields.Text(allow_null=True, allow_blank=True, help_text="cut to 500 characters")

@@ -11,6 +11,7 @@ from executions.models import Execution, Worker
 from executions.report_links import ReportLinks
 
 HANDLERS_MAX = 100
+WAIT_MAX_S = 1_000_000  # a server shortens it anyway (LONG_POLL_MAX_SECONDS)
 
 
 # --- What comes in ----------------------------------------------------------------------------------------------
@@ -23,10 +24,13 @@ class ClaimIn(fields.Part):
 class Wait(serializers.FloatField):
     """Seconds, 0 or more."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(style={"minimum": 0, "maximum": WAIT_MAX_S}, **kwargs)
+
     default_error_messages = {"invalid": "must be a number of seconds, 0 or more, such as 20"}
 
     def to_internal_value(self, data: Any) -> float:
-        if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data < 1e6:
+        if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data <= WAIT_MAX_S:
             self.fail("invalid")
         return float(data)
 

@@ -12,27 +12,28 @@ from cueapi import clock
 from cueapi.api import ApiView, account_of
 from cueapi.errors import BadRequest, InvalidSchedule, ValidationFailed
 from cueapi.ids import parse_uuid
-from cueapi.pagination import page
+from cueapi.openapi import leads_to, page_parameters, refuses
+from cueapi.pagination import flag, page
 from cues import schedule
-from cues.views import PAGE_PARAMETERS
 from executions import alerts
 from executions.models import Alert, AlertType
 from executions.serializers import alerts as shapes
 
 LIST_LIMIT = 20
 SYNONYMS = {"consecutive_failure": AlertType.CONSECUTIVE_FAILURES}
-FLAGS = {"true": True, "false": False}
 
 
 class AlertListView(ApiView):
+    @refuses("400 invalid_filter", "422 validation_error")
+    @leads_to("acknowledge_alert", alert_id="alerts/0/id")
     @extend_schema(
         operation_id="list_alerts",
         parameters=[
             OpenApiParameter("alert_type", str, enum=AlertType.values),
-            OpenApiParameter("since", str, description="RFC 3339: no alerts from before that instant"),
+            OpenApiParameter("since", datetime, description="RFC 3339: no alerts from before that instant"),
             OpenApiParameter("cue_id", str),
             OpenApiParameter("acknowledged", bool),
-            *PAGE_PARAMETERS,
+            *page_parameters(),
         ],
         responses={200: shapes.AlertList},
         summary="Your alerts, newest first",
@@ -60,8 +61,9 @@ def _filters(request: Request) -> dict[str, Any]:
         filters["created_at__gte"] = _instant(query["since"])
     if "cue_id" in query:
         filters["cue"] = query["cue_id"].replace("\x00", "\ufffd")
-    if "acknowledged" in query:
-        filters["acknowledged_at__isnull"] = not _flag(query["acknowledged"])
+    acknowledged = flag(request, "acknowledged")
+    if acknowledged is not None:
+        filters["acknowledged_at__isnull"] = not acknowledged
     return filters
 
 
@@ -79,13 +81,8 @@ def _instant(text: str) -> datetime:
         raise ValidationFailed.of("query.since", "must be a timestamp such as 2031-05-04T09:00:00Z") from None
 
 
-def _flag(text: str) -> bool:
-    if text.lower() not in FLAGS:
-        raise ValidationFailed.of("query.acknowledged", "must be true or false")
-    return FLAGS[text.lower()]
-
-
 class AcknowledgeView(ApiView):
+    @refuses("404 alert_not_found")
     @extend_schema(
         operation_id="acknowledge_alert",
         request=None,

@@ -3,7 +3,7 @@
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,6 +11,7 @@ from cueapi import clock, throttling
 from cueapi.api import ApiView, account_of, checked
 from cueapi.conf import conf
 from cueapi.errors import InvalidSchedule, ValidationFailed
+from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import page
 from cues import schedule, services
 from cues import views as cue_views
@@ -35,12 +36,10 @@ class CueListView(cue_views.CueListView):
 
 
 class CueDetailView(CueView):
+    @refuses("404 cue_not_found", "422 validation_error")
     @extend_schema(
         operation_id="get_cue",
-        parameters=[
-            OpenApiParameter("execution_limit", int),
-            OpenApiParameter("execution_offset", int),
-        ],
+        parameters=page_parameters("execution_limit", "execution_offset"),
         responses={200: shapes.CueDetail},
         summary="A cue and its latest executions",
     )
@@ -63,6 +62,18 @@ class CueDetailView(CueView):
 class FireView(ApiView):
     echoed_with = "payload_override"
 
+    @refuses("400 payload_override_required missing_required_payload_keys invalid_payload_size", "404 cue_not_found")
+    @leads_to(
+        "get_execution",
+        "claim_execution",
+        "heartbeat_execution",
+        "report_outcome",
+        "add_evidence",
+        "verify_outcome",
+        "await_verification",
+        "replay_execution",
+        execution_id="execution_id",
+    )
     @extend_schema(
         operation_id="fire_cue",
         request=shapes.FireIn,

@@ -11,8 +11,8 @@ from cueapi import clock
 from cueapi.api import ApiView, account_of
 from cueapi.errors import BadRequest
 from cueapi.ids import parse_execution_id
-from cueapi.pagination import page
-from cues.views import PAGE_PARAMETERS
+from cueapi.openapi import leads_to, page_parameters, refuses
+from cueapi.pagination import flag, page
 from executions import firing, outcomes
 from executions.models import Execution
 from executions.serializers import executions as shapes
@@ -29,13 +29,15 @@ EQUALITY_FILTERS = {
 
 
 class ExecutionListView(ApiView):
+    @refuses("400 conflicting_filters invalid_status_in", "422 validation_error")
+    @leads_to("get_execution", "report_outcome", "add_evidence", "replay_execution", execution_id="executions/0/id")
     @extend_schema(
         operation_id="list_executions",
         parameters=[
             *[OpenApiParameter(name, str) for name in EQUALITY_FILTERS],
             OpenApiParameter("status__in", str, description="comma list"),
-            OpenApiParameter("has_evidence", bool),
-            *PAGE_PARAMETERS,
+            OpenApiParameter("has_evidence", bool, description="true: only those with an external_id"),
+            *page_parameters(),
         ],
         responses={200: shapes.ExecutionList},
         summary="Your executions, newest first",
@@ -65,7 +67,7 @@ def _filtered(executions: Any, request: Request) -> Any:
             executions = executions.filter(**{column: query[name].replace("\x00", "\ufffd")})
     if "status__in" in query:
         executions = executions.filter(status__in=_statuses(request))
-    if query.get("has_evidence", "").lower() == "true":
+    if flag(request, "has_evidence"):
         executions = executions.filter(external_id__gt="")
     return executions
 
@@ -81,6 +83,7 @@ def _statuses(request: Request) -> list[str]:
 
 
 class ExecutionView(ApiView):
+    @refuses("404 execution_not_found")
     @extend_schema(
         operation_id="get_execution",
         responses={200: shapes.ExecutionDetail},
@@ -92,6 +95,8 @@ class ExecutionView(ApiView):
 
 
 class ReplayView(ApiView):
+    @refuses("404 execution_not_found", "409 execution_in_flight")
+    @leads_to("get_execution", "report_outcome", execution_id="execution_id")
     @extend_schema(
         operation_id="replay_execution",
         request=None,

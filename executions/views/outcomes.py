@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from cueapi import clock
 from cueapi.api import ApiView, account_of, checked
 from cueapi.ids import parse_execution_id
+from cueapi.openapi import leads_to, refuses
 from executions import outcomes, report_links
 from executions.authentication import ReportLinkAuthentication
 from executions.serializers import outcomes as shapes
@@ -18,6 +19,14 @@ class OutcomeView(ApiView):
     authentication_classes = (ReportLinkAuthentication, *ApiView.authentication_classes)
     link_purpose = report_links.OUTCOME
 
+    @refuses(
+        "400 metadata_too_large",
+        "401 invalid_token",
+        "403 not_execution_owner",
+        "404 execution_not_found",
+        "409 outcome_already_recorded",
+    )
+    @leads_to("add_evidence", "verify_outcome", "await_verification", "replay_execution", execution_id="execution_id")
     @extend_schema(
         operation_id="report_outcome",
         request=shapes.OutcomeIn,
@@ -41,6 +50,7 @@ class OutcomeView(ApiView):
 
 
 class EvidenceView(ApiView):
+    @refuses("400 metadata_too_large", "404 execution_not_found", "409 no_outcome")
     @extend_schema(
         operation_id="add_evidence",
         request=shapes.EvidenceIn,
@@ -61,6 +71,7 @@ class EvidenceView(ApiView):
 
 
 class VerifyView(ApiView):
+    @refuses("404 execution_not_found", "409 invalid_state")
     @extend_schema(
         operation_id="verify_outcome",
         request=shapes.VerifyIn,
@@ -83,6 +94,7 @@ class VerifyView(ApiView):
 
 
 class VerificationPendingView(ApiView):
+    @refuses("404 execution_not_found", "409 no_outcome")
     @extend_schema(
         operation_id="await_verification",
         request=None,

@@ -13,6 +13,7 @@ from cueapi.api import ApiView, account_of, checked
 from cueapi.errors import ValidationFailed
 from cueapi.ids import parse_execution_id
 from cueapi.models import Account
+from cueapi.openapi import leads_to, refuses
 from executions import claims, report_links
 from executions.authentication import ReportLinkAuthentication
 from executions.claims import ClaimFailed
@@ -20,18 +21,19 @@ from executions.models import Execution
 from executions.outcomes import ExecutionNotFound
 from executions.serializers import workers as shapes
 
-DIGITS_MAX = 6
+WAIT = {"type": "number", "minimum": 0, "maximum": shapes.WAIT_MAX_S}
 
 T = TypeVar("T")
 
 
 class ClaimableView(ApiView):
+    @refuses("422 validation_error")
     @extend_schema(
         operation_id="list_claimable",
         parameters=[
             OpenApiParameter("task", str, description="only those whose payload.task is this"),
             OpenApiParameter("agent", str, description="only those whose payload.agent is this"),
-            OpenApiParameter("wait", float, description="seconds to wait for work"),
+            OpenApiParameter("wait", WAIT, description="seconds to wait for work"),
         ],
         responses={200: shapes.ClaimableList},
         summary="What waits for a worker, oldest first, 50 at most",
@@ -50,6 +52,8 @@ class ClaimableView(ApiView):
 class ClaimNextView(ApiView):
     waits = True
 
+    @refuses("409 claim_failed")
+    @leads_to("heartbeat_execution", "report_outcome", execution_id="execution_id")
     @extend_schema(
         operation_id="claim_next",
         request=shapes.ClaimNextIn,
@@ -77,6 +81,8 @@ class ClaimNextView(ApiView):
 
 
 class ClaimView(ApiView):
+    @refuses("409 claim_failed")
+    @leads_to("heartbeat_execution", "report_outcome", execution_id="execution_id")
     @extend_schema(
         operation_id="claim_execution",
         request=shapes.ClaimIn,
@@ -95,6 +101,7 @@ class HeartbeatView(ApiView):
     authentication_classes = (ReportLinkAuthentication, *ApiView.authentication_classes)
     link_purpose = report_links.HEARTBEAT
 
+    @refuses("401 invalid_token", "403 not_execution_owner", "404 execution_not_found", "409 execution_not_claiming")
     @extend_schema(
         operation_id="heartbeat_execution",
         request=None,
@@ -133,8 +140,10 @@ def _next_due_s(account: Account) -> float | None:
 
 
 def _wait_in_query(request: Request) -> float:
-    text = request.query_params.get("wait", "0")
-    whole, _, part = text.partition(".")
-    if not (f"{whole}{part}".isascii() and f"{whole}{part}".isdecimal() and len(whole) <= DIGITS_MAX):
+    try:
+        wait_s = float(request.query_params.get("wait", "0"))
+    except ValueError:
+        wait_s = -1
+    if not 0 <= wait_s <= shapes.WAIT_MAX_S:
         raise ValidationFailed.of("query.wait", "must be a number of seconds, 0 or more, such as 20")
-    return float(f"0{text}")
+    return wait_s

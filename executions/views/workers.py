@@ -6,11 +6,13 @@ from rest_framework.response import Response
 
 from cueapi import clock
 from cueapi.api import ApiView, account_of, checked
+from cueapi.openapi import leads_to, refuses
 from executions import claims, workers
 from executions.serializers import workers as shapes
 
 
 class WorkerHeartbeatView(ApiView):
+    @leads_to("delete_worker", worker_id="$request.body#/worker_id")
     @extend_schema(
         operation_id="heartbeat_worker",
         request=shapes.WorkerHeartbeatIn,
@@ -52,6 +54,7 @@ class WorkerListView(ApiView):
 
 
 class WorkerView(ApiView):
+    @refuses("404 worker_not_found")
     @extend_schema(
         operation_id="delete_worker",
         responses={204: None},

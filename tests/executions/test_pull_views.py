@@ -207,7 +207,7 @@ def test_who_comes_when_the_house_is_full_is_answered_at_once(api: Api, settings
     assert (clock.now() - before).total_seconds() < 10
 
 
-@pytest.mark.parametrize("wait", ["x", "-1", "1e3", "", "1.2.3", "9999999", "٣", "NaN"])
+@pytest.mark.parametrize("wait", ["x", "-1", "", "1.2.3", "9999999", "NaN", "Infinity"])
 def test_a_wait_is_a_number_of_seconds(api: Api, wait: str) -> None:
     refused(api.get("/v1/executions/claimable", wait=wait), 422, "validation_error", "query.wait")
 

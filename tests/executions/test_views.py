@@ -191,6 +191,7 @@ def test_each_filter_finds_its_own(api: Api) -> None:
 def test_filters_that_conflict_or_say_nothing_are_refused(api: Api) -> None:
     assert code(api.get("/v1/executions", status="failed", status__in="failed")) == (400, "conflicting_filters")
     assert code(api.get("/v1/executions", status__in=" , ")) == (400, "invalid_status_in")
+    assert code(api.get("/v1/executions", has_evidence="perhaps")) == (422, "validation_error")
 
 
 def test_a_cue_shows_its_latest_executions(api: Api) -> None:

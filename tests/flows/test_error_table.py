@@ -212,6 +212,7 @@ def test_sessions_that_are_over_forged_or_without_an_account(api: Api, sessions:
     refused(session(sessions, sub=str(api.account.pk), exp=past), 401, "session_expired")
     refused(session(sessions), 401, "user_not_found")
     refused(Api("not.a.token").get("/v1/auth/me"), 401, "invalid_session")
+    refused(Api(None).post("/v1/auth/session", {"token": "made up"}), 401, "invalid_token")
 
 
 def test_without_a_secret_there_are_no_sessions(anyone: Api, settings: Any) -> None:
@@ -237,9 +238,11 @@ class WithBug:
 
 def test_a_bug_is_a_500_that_tells_nothing(api: Api) -> None:
     with override_settings(ROOT_URLCONF=WithBug):
-        answer = api.get("/v1/crash")
+        answer, problem = api.get("/v1/crash"), api.send("GET", "/v1/crash", accept="application/problem+json")
     refused(answer, 500, "internal_error")
     assert "hunter2" not in answer.content.decode()
+    assert (problem.json()["code"], problem.headers["Content-Type"]) == ("internal_error", "application/problem+json")
+    assert "hunter2" not in problem.content.decode()
 
 
 # --- The table is whole -----------------------------------------------------------------------------------------
