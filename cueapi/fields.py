@@ -115,3 +115,15 @@ class Optional(Part):
         for field in fields_.values():
             field.required = False
         return fields_
+
+
+class Strict(Part):
+    """A body in which a misspelt field must not pass for one that was left out."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        unknown = [str(name)[:60] for name in data if name not in self.fields] if isinstance(data, dict) else []
+        if unknown:
+            known = ", ".join(sorted(self.fields))
+            raise serializers.ValidationError(dict.fromkeys(unknown[:5], f"is not known here; what is: {known}"))
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values

@@ -21,7 +21,8 @@ class EmailAddress(fields.Text):
             validate_email(address)
         except ValidationError:
             raise serializers.ValidationError("must be an e-mail address such as ada@example.org") from None
-        return address
+        name, _, domain = address.rpartition("@")
+        return f"{name}@{domain.lower()}"  # SQLite compares without case in ASCII alone
 
 
 class RegisterRequest(fields.Part):
@@ -33,7 +34,7 @@ class RegisterAnswer(serializers.Serializer):
     email = fields.Text()
 
 
-class ProfileRequest(fields.Part):
+class ProfileRequest(fields.Strict):
     email = EmailAddress(required=False, allow_null=True)
     alert_webhook_url = fields.Text(required=False, allow_null=True, allow_blank=True, trim_whitespace=False)
     alert_email = fields.Flag(required=False, allow_null=True, help_text="whether alerts are mailed to you")
@@ -64,10 +65,12 @@ class KeyAnswer(serializers.Serializer):
     key_prefix = fields.Text()
 
 
-class Rotation(fields.Optional):
+class Rotation(fields.Strict):
     """The body of a call that replaces a key or a secret: how long the old one stays good beside the new one."""
 
-    overlap_hours = fields.Whole(min_value=0, max_value=168, help_text="0 by default: the old one ends at once")
+    overlap_hours = fields.Whole(
+        required=False, min_value=0, max_value=168, help_text="0 by default: the old one ends at once"
+    )
 
 
 class KeyReplacedAnswer(serializers.Serializer):

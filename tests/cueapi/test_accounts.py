@@ -121,7 +121,7 @@ def test_an_alert_url_brings_its_secret_and_can_be_cleared(api: Api) -> None:
     assert api.get("/v1/auth/me").json()["alert_webhook_url"] is None
 
 
-@pytest.mark.parametrize("body", [{}, {"email": None}, {"alert_webhook_url": None}, {"nonsense": 1}])
+@pytest.mark.parametrize("body", [{}, {"email": None}, {"alert_webhook_url": None}])
 def test_a_profile_without_a_change_is_refused(api: Api, body: dict[str, Any]) -> None:
     refused(api.patch("/v1/auth/me", body), 422, "no_fields")
 
@@ -174,3 +174,24 @@ def test_a_wrong_overlap_rotates_nothing(api: Api, hours: Any) -> None:
         answer = api.post(f"/v1/auth/{path}", {"overlap_hours": hours}, x_confirm_destructive="true")
         assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (422, "body.overlap_hours")
     assert api.get("/v1/auth/webhook-secret").json() == secret
+
+
+def test_a_domain_is_the_same_in_any_case_and_script(anyone: Api) -> None:
+    assert register(anyone, "ada@bücher.example").status_code == 201
+    refused(register(anyone, "ada@BÜCHER.example"), 409, "duplicate_email")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "typo"),
+    [
+        ("POST", "/v1/auth/webhook-secret/regenerate", {"overlap_hour": 24}),
+        ("POST", "/v1/auth/key/regenerate", {"overlap_hour": 24}),
+        ("PATCH", "/v1/auth/me", {"alert_webhok_url": "", "alert_email": False}),
+    ],
+)
+def test_a_typo_does_not_pass_for_a_field_that_was_left_out(api: Api, method: str, path: str, typo: dict) -> None:
+    before = Account.objects.values().get(), ApiKey.objects.values().get()
+    error = refused(api.send(method, path, typo, x_confirm_destructive="true"), 422, "validation_error")
+    assert next(iter(typo)) in error["message"]
+    ApiKey.objects.update(last_used_at=before[1]["last_used_at"])
+    assert (Account.objects.values().get(), ApiKey.objects.values().get()) == before

@@ -76,7 +76,8 @@ def known_secrets() -> list[str]:
     if secret := os.environ.get("WEBHOOK_SECRET"):
         return [secret]
     try:
-        return [account.webhook_secret for account in Account.objects.order_by("created_at")[:20]]
+        accounts = Account.objects.order_by("created_at")[:20]
+        return [secret for one in accounts for secret in (one.webhook_secret, one.alert_webhook_secret) if secret]
     except DatabaseError:
         return []
     finally:
