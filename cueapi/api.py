@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from cueapi import clock, echo_back, idempotency, keys, throttling, usage
-from cueapi.errors import ConfirmationRequired, Unauthorized
+from cueapi.errors import ApiError, ConfirmationRequired
 from cueapi.models import Account, ApiKey
 from cueapi.problems import validation_failed
 from cueapi.throttling import Rate
@@ -34,7 +34,7 @@ class ApiView(APIView):
         """Count the request against its key, or against its address when there is no valid key."""
         try:
             self.perform_authentication(request)
-        except Unauthorized:
+        except ApiError:
             self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())
             raise
         if request.auth is not None:
@@ -104,6 +104,15 @@ def account_of(request: Request) -> Account:
 def key_of(request: Request) -> ApiKey | None:
     """The key of this call; of a session's, the account's default key, if it has a live one."""
     return request.auth if isinstance(request.auth, ApiKey) else keys.default_of(account_of(request))
+
+
+def header_text(request: Request, name: str) -> str | None:
+    """The header's text: UTF-8, as clients send it, where it is that; the server in front hands it on as Latin-1."""
+    text = request.headers.get(name)
+    try:
+        return text.encode("latin-1").decode() if text is not None else None
+    except UnicodeError:
+        return text
 
 
 def checked(serializer: Any) -> dict[str, Any]:

@@ -61,13 +61,28 @@ def start(code: str, *, now: datetime) -> DeviceLogin:
         raise Conflict("This device code is in use. Start again with another one.", code="device_code_exists") from None
 
 
-def send_link(code: str, email: str, *, now: datetime) -> None:
-    """Mail the link that approves this login. Raises NotFound and BadRequest; the code takes one address only."""
+def require_waiting(code: str, *, now: datetime) -> DeviceLogin:
+    """The login that waits for an address under this code. Raises NotFound and BadRequest."""
     login = _find(code)
     if login is None:
         raise NotFound("No login with that code. Start it again on the device.", code="device_code_not_found")
     if login.expires_at <= now:
         raise BadRequest("This code has expired. Start the login again on the device.", code="device_code_expired")
+    if login.status != DeviceLoginStatus.PENDING:
+        raise _mailed_already()
+    return login
+
+
+def _mailed_already() -> BadRequest:
+    return BadRequest(
+        "A link was sent for this code already. Open it, or start the login again on the device.",
+        code="invalid_status",
+    )
+
+
+def send_link(code: str, email: str, *, now: datetime) -> None:
+    """Mail the link that approves this login. Raises NotFound and BadRequest; the code takes one address only."""
+    login = require_waiting(code, now=now)
     token = secrets.token_hex(32)
     with transaction.atomic():
         pending = DeviceLogin.objects.filter(pk=login.pk, status=DeviceLoginStatus.PENDING)
@@ -78,10 +93,7 @@ def send_link(code: str, email: str, *, now: datetime) -> None:
             link_expires_at=now + LIFETIME,
             expires_at=now + LIFETIME,
         ):
-            raise BadRequest(
-                "A link was sent for this code already. Open it, or start the login again on the device.",
-                code="invalid_status",
-            )
+            raise _mailed_already()
         mail.send_link_later(email, code, link_for(code, token))
 
 

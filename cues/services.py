@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from cueapi import outbound
 from cueapi.conf import conf
@@ -125,16 +125,19 @@ def delete(cue: Cue) -> bool:
 
     False when somebody else deleted it first.
     """
-    for _ in range(DELETE_TRIES - 1):
+    for tries in range(DELETE_TRIES - 1):
         try:
-            return _delete(cue)
-        except IntegrityError:
+            return _delete(cue, hold=tries > 0)
+        except (IntegrityError, OperationalError):
             continue  # it fired, or an attempt was recorded, between finding its rows and deleting them
-    return _delete(cue)
+    return _delete(cue, hold=True)
 
 
-def _delete(cue: Cue) -> bool:
+def _delete(cue: Cue, *, hold: bool) -> bool:
+    """Delete once. `hold` keeps others from firing it meanwhile, at the risk of waiting in a circle with a sender."""
     with transaction.atomic():
+        if hold:
+            Cue.objects.select_for_update().filter(pk=cue.pk).first()
         _, rows = Cue.objects.filter(pk=cue.pk).delete()
     return bool(rows.get("cues.Cue"))
 

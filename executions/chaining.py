@@ -35,13 +35,12 @@ def follow(execution: Execution, *, now: datetime) -> None:
 def has_succeeded(execution: Execution) -> bool:
     """Delivered or reported where the cue asks for no proof; verified where it does."""
     state = execution.outcome_state
-    if state == OutcomeState.VERIFIED_SUCCESS:
-        return True
-    if state not in (None, OutcomeState.REPORTED_SUCCESS):
+    if execution.cue.verification != VerificationMode.NONE or execution.criteria:
+        return state in (OutcomeState.VERIFIED_SUCCESS, OutcomeState.REPORTED_SUCCESS)
+    if state in (OutcomeState.VERIFICATION_FAILED, OutcomeState.VERIFICATION_PENDING):
         return False
-    if execution.cue.verification == VerificationMode.NONE and not execution.criteria:
-        return execution.status == Status.SUCCESS or execution.reported is True
-    return state == OutcomeState.REPORTED_SUCCESS
+    delivered = execution.status == Status.SUCCESS and execution.outcome_success is not False
+    return delivered or execution.reported is True
 
 
 def _fire(target: Cue, parent: Execution, *, now: datetime) -> None:

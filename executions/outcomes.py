@@ -174,6 +174,7 @@ def _write(execution: Execution, data: dict[str, Any], *, provisional: bool, now
     execution.outcome_metadata = _kept("metadata", data.get("metadata"))
     for name in EVIDENCE:
         setattr(execution, name, _kept(name, data.get(name)))
+    execution.exit_criteria = sorted(execution.criteria)  # fixed from here on, for a replay too
     execution.outcome_recorded_at = now
     execution.outcome_is_provisional = provisional
     _judge(execution)
@@ -237,6 +238,7 @@ def _finish(execution: Execution, *, now: datetime) -> None:
 
 
 OUTCOME_COLUMNS = [
+    "exit_criteria",
     "outcome_success",
     "outcome_result",
     "outcome_error",

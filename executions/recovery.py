@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from cueapi import device_login, idempotency
+from cueapi import device_login, idempotency, usage
 from cueapi.conf import conf
 from cues.models import Cue, Transport
 from executions import claims, closing, delivery, firing, lanes, lifecycle, notifications, watches, workers
@@ -94,6 +94,9 @@ def miss_unclaimed(now: datetime) -> int:
 
 
 def _miss(execution: Execution, *, now: datetime) -> None:
+    if usage.is_refused(execution.account, now=now):  # it was not offered, so nobody missed it
+        closing.close(execution, Status.FAILED, reason=usage.REFUSAL, now=now, error_message=usage.REFUSAL)
+        return
     closing.close(
         execution,
         Status.MISSED,

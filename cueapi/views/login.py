@@ -35,9 +35,9 @@ class DeviceLoginDoor(PublicView):
     """A path of the device login, which an operator may switch off."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
         if conf().disable_device_code:
             raise NotFound("Signing in with a device code is switched off on this server. Ask its operator for a key.")
-        super().initial(request, *args, **kwargs)
 
 
 class DeviceCodeView(DeviceLoginDoor):
@@ -94,6 +94,7 @@ class DeviceEmailView(DeviceLoginDoor):
         now = clock.now()
         data = checked(serializers.DeviceEmailRequest(data=request.data))
         throttling.take(MAILED_FROM, throttling.client_address(request), now=now)
+        device_login.require_waiting(data["device_code"], now=now)  # or a stranger could use up an address' mails
         throttling.take(MAILED_TO, data["email"].lower(), now=now)
         device_login.send_link(data["device_code"], data["email"], now=now)
         return Response({"status": "email_sent"})

@@ -18,11 +18,9 @@ from executions.statistics import WINDOW, CueStats
 class FireIn(Optional):
     payload_override = fields.JsonObject(allow_null=True)
     merge_strategy = fields.Choice(["merge", "replace"], allow_null=True)
-    send_at = fields.Text(
-        allow_null=True, allow_blank=True, help_text="RFC 3339; in the past means now", style={"format": "date-time"}
-    )
+    send_at = fields.Text(allow_null=True, help_text="RFC 3339; in the past means now", style={"format": "date-time"})
     exit_criteria = fields.Items(child=fields.Text(max_length=255), max_length=20, allow_null=True, allow_empty=True)
-    idempotency_key = fields.Text(allow_null=True, max_length=256)
+    idempotency_key = fields.Text(allow_null=True, max_length=256, trim_whitespace=False)
 
 
 # --- What goes out ----------------------------------------------------------------------------------------------

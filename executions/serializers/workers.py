@@ -10,7 +10,8 @@ from executions import workers
 from executions.models import Execution, Worker
 from executions.report_links import ReportLinks
 
-HANDLERS_MAX = 100
+HANDLERS_MAX = 1000
+PATH_NAMES = frozenset({"heartbeat", "register"})  # of /v1/workers/…
 WAIT_MAX_S = 1_000_000  # a server shortens it anyway (LONG_POLL_MAX_SECONDS)
 
 
@@ -19,6 +20,13 @@ WAIT_MAX_S = 1_000_000  # a server shortens it anyway (LONG_POLL_MAX_SECONDS)
 
 class ClaimIn(fields.Part):
     worker_id = fields.Text(max_length=255, help_text="your own name for the worker, 1 to 255 characters")
+
+    def validate_worker_id(self, worker_id: str) -> str:
+        if not worker_id.isprintable() or worker_id in PATH_NAMES:
+            raise serializers.ValidationError(
+                f"must be printable, and not one of: {', '.join(sorted(PATH_NAMES))}, which are paths of this API"
+            )
+        return worker_id
 
 
 class Wait(serializers.FloatField):

@@ -58,7 +58,7 @@ def _filters(request: Request) -> dict[str, Any]:
     if "alert_type" in query:
         filters["alert_type"] = _alert_type(query["alert_type"])
     if "since" in query:
-        filters["created_at__gte"] = _instant(query["since"])
+        filters["created_at__gte"] = _instant(query["since"].replace(" ", "+"))  # a plus that was not escaped
     if "cue_id" in query:
         filters["cue"] = query["cue_id"].replace("\x00", "\ufffd")
     acknowledged = flag(request, "acknowledged")

@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock
-from cueapi.api import ApiView, account_of, checked
+from cueapi.api import ApiView, account_of, checked, header_text
 from cueapi.ids import parse_execution_id
 from cueapi.openapi import leads_to, refuses
 from executions import outcomes, report_links
@@ -37,7 +37,7 @@ class OutcomeView(ApiView):
         execution = outcomes.find(account_of(request), parse_execution_id(execution_id))
         data = checked(shapes.OutcomeIn(data=request.data))
         execution = outcomes.report(
-            account_of(request), execution.pk, data, worker_id=request.headers.get("X-Worker-Id"), now=clock.now()
+            account_of(request), execution.pk, data, worker_id=header_text(request, "X-Worker-Id"), now=clock.now()
         )
         return Response(
             {

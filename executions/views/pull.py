@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock, idempotency, wakeups
-from cueapi.api import ApiView, account_of, checked
+from cueapi.api import ApiView, account_of, checked, header_text
 from cueapi.errors import ValidationFailed
 from cueapi.ids import parse_execution_id
 from cueapi.models import Account
@@ -113,7 +113,7 @@ class HeartbeatView(ApiView):
         wanted = parse_execution_id(execution_id)
         if wanted is None:
             raise ExecutionNotFound()
-        worker_id = request.headers.get("X-Worker-Id")
+        worker_id = header_text(request, "X-Worker-Id")
         until = claims.heartbeat(account_of(request), wanted, worker_id, now=clock.now())
         return Response(
             {"execution_id": str(wanted), "lease_extended_until": clock.rfc3339(until), "acknowledged": True}

@@ -327,3 +327,10 @@ def test_the_device_login_can_be_switched_off(anyone: Api, settings: LazySetting
     for answer in answers:
         refused(answer, 404, "not_found")
     assert anyone.post("/v1/auth/session", {"token": "x"}).status_code != 404
+
+
+def test_codes_that_nobody_started_use_up_none_of_an_address_s_mails(anyone: Api) -> None:
+    for n in range(4):
+        refused(submit(anyone, code=f"GUESS-{n}"), 404, "device_code_not_found")
+    start(anyone)
+    assert submit(anyone).status_code == 200

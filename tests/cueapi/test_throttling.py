@@ -159,3 +159,11 @@ def test_when_the_store_is_down_requests_pass(api: Api, settings: LazySettings, 
     answers = [api.get("/v1/cues") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200] * 3
     assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"1"}
+
+
+@pytest.mark.django_db
+def test_a_call_that_is_refused_before_its_caller_is_known_counts_too(anyone: Api, settings: LazySettings) -> None:
+    changed = {"session_secret": "", "disable_device_code": True, "default_plan": "free"}
+    settings.CUEAPI = settings.CUEAPI.model_copy(update=changed)
+    for path in ("/v1/auth/session/refresh", "/v1/auth/device-code/poll"):
+        assert "X-RateLimit-Remaining" in anyone.post(path, {"device_code": "ABCD-1234"}).headers, path

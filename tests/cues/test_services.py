@@ -234,3 +234,19 @@ def test_patches_at_once_lose_nothing_of_each_other() -> None:
     cue = api.get(path).json()
     assert (cue["description"], cue["payload"], cue["retry"]["max_attempts"]) == ("d", {"p": 1}, 7)
     assert cue["catch_up"] == "skip_missed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cue_that_is_fired_without_a_pause_can_be_deleted(api: Api) -> None:
+    cue = make.recurring(api.account)
+    path = f"/v1/cues/{cue.pk}"
+
+    def fire_until_gone() -> int:
+        for n in range(200):
+            if Api(api.key).post(f"{path}/fire").status_code == 404:
+                return n
+        return 200
+
+    answers = at_once([*[fire_until_gone] * 4, lambda: Api(api.key).delete(path).status_code])
+    assert answers[-1] == 204, answers
+    assert not Cue.objects.exists()

@@ -65,6 +65,14 @@ def test_a_reported_failure_fires_nothing_although_it_was_delivered(owner: Accou
     assert (parent.status, chained(parent)) == (Status.SUCCESS, [])
 
 
+def test_a_failure_that_a_person_waves_through_fires_nothing_where_no_proof_is_asked_for(owner: Account) -> None:
+    source = make.cue(owner, on_success_fire=make.cue(owner, name="target"), transport="worker")
+    parent = make.execution(source, status=Status.DELIVERING, attempts=1)
+    report(parent, False)
+    outcomes.verify(owner, parent.pk, valid=True, reason=None, now=NOW)
+    assert (Execution.objects.get(pk=parent.pk).status, chained(parent)) == (Status.FAILED, [])
+
+
 def test_a_final_failure_fires_nothing(owner: Account) -> None:
     parent = parent_of(make.cue(owner))
     closing.close(parent, Status.FAILED, reason="no attempts left", now=NOW)

@@ -139,6 +139,15 @@ def test_twenty_claimers_on_a_hundred_executions_get_a_hundred_different_ones(ow
     assert MonthlyUsage.objects.get().executions == 100
 
 
+def test_what_was_not_offered_for_want_of_a_plan_says_so_when_it_ends(owner: Account) -> None:
+    Account.objects.update(monthly_execution_limit=1)
+    owner.refresh_from_db()
+    claim(waiting(owner))
+    refused = waiting(owner, scheduled_for=NOW + timedelta(hours=24), due_at=NOW + timedelta(hours=24))
+    recovery.sweep(now=NOW + timedelta(hours=25))
+    assert (fresh(refused).status, fresh(refused).error_message[:31]) == ("failed", "Monthly execution limit reached")
+
+
 # --- Heartbeats -------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 from cueapi.errors import BadRequest, Conflict, InvalidPayload
 from cues.models import Cue
 from cues.services import CueNotFound
-from executions import delivery, firing
+from executions import delivery, firing, outcomes
 from executions.firing import ManualFire
 from executions.models import Execution
 from executions.states import Status
@@ -177,3 +177,26 @@ def test_a_repeated_call_gives_the_first_execution_even_when_the_cue_asks_for_mo
     cue.required_payload_keys = ["task"]
     cue.save()
     assert firing.fire(cue, order(), now=NOW) == first
+
+
+def test_a_replay_is_judged_by_what_the_original_was_judged_by() -> None:
+    cue = make.recurring(make.account(), required_assertions=["a"])
+    original = make.execution(cue, status=Status.SUCCESS)
+    outcomes.report(cue.account, original.pk, {"success": True, "assertions": {"a": True}}, now=NOW)
+    Cue.objects.update(required_assertions=["b"])
+    replayed = firing.replay(Execution.objects.select_related("cue").get(pk=original.pk), now=NOW)
+    outcomes.report(cue.account, replayed.pk, {"success": True, "assertions": {"a": True}}, now=NOW)
+    assert Execution.objects.get(pk=replayed.pk).outcome_state == "reported_success"
+
+
+@pytest.mark.parametrize("send_at", ["", " "])
+def test_an_empty_time_is_no_time(api: Api, send_at: str) -> None:
+    path = f"/v1/cues/{make.recurring(api.account).pk}/fire"
+    assert api.post(path, {"send_at": send_at}).status_code == 422
+    assert not Execution.objects.exists()
+
+
+def test_a_key_is_taken_as_it_is(api: Api) -> None:
+    path = f"/v1/cues/{make.recurring(api.account).pk}/fire"
+    assert {api.post(path, {"idempotency_key": key}).status_code for key in ("k ", "k")} == {200}
+    assert Execution.objects.count() == 2

@@ -100,6 +100,21 @@ def test_a_claim_sent_twice_under_one_key_is_one_claim(api: Api) -> None:
     assert Execution.objects.get().attempts == 1
 
 
+def test_a_worker_may_be_named_in_any_script(api: Api) -> None:
+    for name in ("工人-1", "é"):
+        run = fired(api)
+        assert api.post(f"/v1/executions/{run}/claim", {"worker_id": name}).status_code == 200
+        as_sent = name.encode().decode("latin-1")  # what a server in front makes of the header's bytes
+        for spelled in (as_sent, name) if name == "é" else (as_sent,):
+            assert api.post(f"/v1/executions/{run}/heartbeat", x_worker_id=spelled).status_code == 200
+        api.delete(f"/v1/cues/{Execution.objects.get().cue_id}")
+
+
+@pytest.mark.parametrize("worker_id", ["heartbeat", "register", "a\nb"])
+def test_a_name_that_no_path_could_hold_is_refused(api: Api, worker_id: str) -> None:
+    refused(api.post("/v1/workers", {"worker_id": worker_id}), 422, "validation_error", "body.worker_id")
+
+
 # --- Workers ----------------------------------------------------------------------------------------------------
 
 
@@ -115,7 +130,7 @@ def test_each_spelling_of_the_heartbeat_registers(api: Api, path: str) -> None:
     assert worker["seconds_since_heartbeat"] == 0
 
 
-@pytest.mark.parametrize("handlers", ["digest", [5], ["x" * 256], ["x"] * 101, {}])
+@pytest.mark.parametrize("handlers", ["digest", [5], ["x" * 256], ["x"] * 1001, {}])
 def test_handlers_are_a_list_of_names(api: Api, handlers: Any) -> None:
     answer = api.post("/v1/worker/heartbeat", {"worker_id": "w", "handlers": handlers})
     refused(answer, 422, "validation_error", "body.handlers")
