@@ -64,19 +64,22 @@ class ClaimNextView(ApiView):
         account, data = account_of(request), checked(shapes.ClaimNextIn(data=request.data))
         key = idempotency.key_of(request)
         wanted = {"task": data.get("task"), "agent": data.get("agent")}
+        refusal = ClaimFailed()
 
         def claim() -> Response:
             return _claimed(claims.claim_next(account, data["worker_id"], **wanted, now=clock.now()))
 
         def look() -> Response | None:
+            nonlocal refusal
             try:
                 return idempotency.once(request, account, key, claim, now=clock.now()) if key else claim()
-            except ClaimFailed:
+            except ClaimFailed as error:
+                refusal = error
                 return None
 
         response = _waiting_for(account, look, wait_s=data.get("wait") or 0)
         if response is None:
-            raise ClaimFailed()
+            raise refusal
         return response
 
 

@@ -1,11 +1,13 @@
 """The doors of pulling: what clients read, what is refused, and answers that come when work appears."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from cueapi import clock
+from cueapi.models import Account, MonthlyUsage, month_of
 from executions.models import Execution, Worker
 from executions.states import Status
 from tests.support import make
@@ -89,6 +91,17 @@ def test_nothing_to_claim_is_a_conflict(api: Api, stranger: Api) -> None:
     refused(stranger.post("/v1/executions/claim", {"worker_id": "w"}), 409, "claim_failed")
     refused(stranger.post(f"/v1/executions/{run}/claim", {"worker_id": "w"}), 409, "claim_failed")
     assert stranger.get("/v1/executions/claimable").json() == {"executions": []}
+
+
+def test_who_is_past_the_monthly_limit_is_told_so(api: Api) -> None:
+    run = fired(api)
+    Account.objects.update(monthly_execution_limit=1)
+    started = clock.now() - timedelta(hours=25)
+    month = month_of(clock.now())
+    MonthlyUsage.objects.create(account=api.account, month=month, executions=1, limit_reached_at=started)
+    for path in ("/v1/executions/claim", f"/v1/executions/{run}/claim"):
+        error = refused(api.post(path, {"worker_id": "w"}), 409, "claim_failed")
+        assert "Monthly execution limit reached" in error["message"], path
 
 
 def test_a_claim_sent_twice_under_one_key_is_one_claim(api: Api) -> None:
