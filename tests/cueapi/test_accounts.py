@@ -195,3 +195,14 @@ def test_a_typo_does_not_pass_for_a_field_that_was_left_out(api: Api, method: st
     assert next(iter(typo)) in error["message"]
     ApiKey.objects.update(last_used_at=before[1]["last_used_at"])
     assert (Account.objects.values().get(), ApiKey.objects.values().get()) == before
+
+
+def test_a_rotation_sent_twice_under_one_key_keeps_the_secret_that_receivers_have(api: Api) -> None:
+    first = api.get("/v1/auth/webhook-secret").json()["webhook_secret"]
+    path, body = "/v1/auth/webhook-secret/regenerate", {"overlap_hours": 2}
+    answers = [api.post(path, body, x_confirm_destructive="true", idempotency_key="k").json() for _ in range(2)]
+    assert answers[0] == answers[1]
+    secrets = accounts.signing_secrets(Account.objects.get(), now=clock.now())
+    assert secrets == Secrets(answers[0]["webhook_secret"], first)
+    second = api.post(path, body, x_confirm_destructive="true").json()["webhook_secret"]
+    assert accounts.signing_secrets(Account.objects.get(), now=clock.now()) == Secrets(second, secrets.current)
