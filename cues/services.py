@@ -55,8 +55,7 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
     cue.is_lenient = (data.get("schedule") or {}).get("type") in definition.LENIENT_TYPES
     definition.set_plain_fields(cue, data)
     _refuse_unknown_target(cue, data)
-    _refuse_taken_name(cue)
-    _refuse_over_limit(account)
+    _refuse_taken_name_or_full_plan(cue)
     warnings = [_check_callback(data)]
     definition.set_callback(cue, data.get("callback") or {})
     definition.set_payload(cue, data.get("payload"))
@@ -66,8 +65,7 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
     lifecycle.watch_from(cue, now=now)
     with transaction.atomic():
         _lock(account)
-        _refuse_taken_name(cue)
-        _refuse_over_limit(account)
+        _refuse_taken_name_or_full_plan(cue)
         _save_new(cue)
         lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
     return Created(cue, " ".join(filter(None, warnings)) or None)
@@ -110,7 +108,8 @@ def _apply(cue: Cue, data: dict[str, Any], *, now: datetime) -> None:
         lifecycle.watch_from(cue, now=now)
     if not was_open and cue.status == CueStatus.ACTIVE:
         _lock(cue.account)
-        _refuse_over_limit(cue.account)
+        if _is_full(cue.account):
+            raise _over_limit(cue.account)
 
 
 def _locked(account: Account, cue_id: str) -> Cue:
@@ -168,15 +167,25 @@ def _duplicate_name(cue: Cue) -> Conflict:
     )
 
 
-def _refuse_over_limit(account: Account) -> None:
+def _refuse_taken_name_or_full_plan(cue: Cue) -> None:
+    """The name is told first, but looked at last: a twin that took the last place a moment ago has taken the name."""
+    full = _is_full(cue.account)
+    _refuse_taken_name(cue)
+    if full:
+        raise _over_limit(cue.account)
+
+
+def _is_full(account: Account) -> bool:
     if conf().disable_quota_enforcement:
-        return
-    limit = account.active_cue_limit
-    if Cue.objects.of(account).open().count() >= limit:
-        raise CueLimitExceeded(
-            f"Your plan allows {limit} active and paused cues and you have them all. "
-            "Delete one, or ask the operator for a larger plan."
-        )
+        return False
+    return Cue.objects.of(account).open().count() >= account.active_cue_limit
+
+
+def _over_limit(account: Account) -> CueLimitExceeded:
+    return CueLimitExceeded(
+        f"Your plan allows {account.active_cue_limit} active and paused cues and you have them all. "
+        "Delete one, or ask the operator for a larger plan."
+    )
 
 
 def _refuse_unknown_target(cue: Cue, data: dict[str, Any]) -> None:
