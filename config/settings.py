@@ -3,6 +3,7 @@
 from typing import Any
 
 import dj_database_url
+from celery.schedules import crontab
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from kombu import Queue
@@ -241,6 +242,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "executions.sweep",
         "schedule": 5.0,  # seconds
         "options": {"queue": "default", "expire_seconds": 5},
+    },
+    "audit of slots": {
+        "task": "executions.audit_slots",
+        "schedule": crontab(minute="17", hour="3"),  # in UTC
+        "options": {"queue": "default", "expire_seconds": 3600},
     },
 }
 

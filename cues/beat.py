@@ -17,7 +17,7 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.models import F
 from django.db.models.signals import post_delete, post_save
-from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from cueapi import clock, liveness
@@ -35,6 +35,14 @@ HORIZON = timedelta(seconds=2)  # how far ahead one read looks
 READ_MAX = 20_000
 CUES_PER_MESSAGE = 100
 ANNOUNCE_AGAIN = timedelta(seconds=30)  # a cue still due this long after its message gets another; the first expires
+
+
+_PERIODS = (
+    (IntervalSchedule.DAYS, 86_400),
+    (IntervalSchedule.HOURS, 3600),
+    (IntervalSchedule.MINUTES, 60),
+    (IntervalSchedule.SECONDS, 1),
+)
 
 
 # --- A cue's periodic task --------------------------------------------------------------------------------------
@@ -105,10 +113,19 @@ def _facts(cue: Cue) -> dict[str, Any]:
     return {
         "task": FIRE_TASK,
         "kwargs": f'{{"cue_ids": ["{cue.id}"]}}',
-        "crontab": _crontab(cue),
+        "crontab": _crontab(cue) if cue.every_s is None else None,
+        "interval": _interval(cue.every_s) if cue.every_s is not None else None,
         "enabled": cue.status == "active",
         "description": f"Cue “{cue.name}”. Switch it here, or change it through the cue.",
     }
+
+
+def _interval(every_s: int) -> IntervalSchedule:
+    """For the stock scheduler and the admin: when exactly, the cue's own anchor says."""
+    period, size_s = next((name, size) for name, size in _PERIODS if every_s % size == 0)
+    spec = {"every": every_s // size_s, "period": period}
+    found: IntervalSchedule | None = IntervalSchedule.objects.filter(**spec).first()
+    return found or IntervalSchedule.objects.bulk_create([IntervalSchedule(**spec)])[0]
 
 
 def _crontab(cue: Cue) -> CrontabSchedule:

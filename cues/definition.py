@@ -24,6 +24,9 @@ from cues.models import (
 
 PAYLOAD_MAX_BYTES = 1_048_576
 LENIENT_TYPES = ("one-time", "one_time")
+RULES = {"dst": "dst", "max_runs": "max_runs", "jitter_seconds": "jitter_s", "overlap": "overlap"}
+"""What callers call the choices of a recurring schedule, and the columns that hold them."""
+RECURRING_ONLY = ("anchor", "starts_at", "ends_at", *RULES)
 
 
 def set_plain_fields(cue: Cue, data: dict[str, Any]) -> None:
@@ -57,6 +60,7 @@ def _set_delivery_and_alerts(cue: Cue, data: dict[str, Any]) -> None:
         part = data["alerts"]
         cue.alert_consecutive_failures = None if part is None else part.get("consecutive_failures", 3)
         cue.alert_missed_window_multiplier = None if part is None else part.get("missed_window_multiplier", 2)
+        cue.alert_grace_s = None if part is None else part.get("grace_seconds")
 
 
 def set_callback(cue: Cue, part: dict[str, Any]) -> None:
@@ -106,7 +110,8 @@ def set_schedule(cue: Cue, part: dict[str, Any], *, now: datetime) -> str | None
 
 def _keeps_its_time(cue: Cue, part: dict[str, Any]) -> bool:
     """A patch of the zone alone: it must not run a one-shot that fired already a second time."""
-    return cue.status in OPEN and cue.at is not None and not part.keys() & {"type", "cron", "at"}
+    given = {name for name, value in part.items() if value is not None or name == "at"}
+    return cue.status in OPEN and cue.at is not None and given <= {"timezone"}
 
 
 def _type_of(cue: Cue, part: dict[str, Any]) -> ScheduleType:
@@ -114,7 +119,7 @@ def _type_of(cue: Cue, part: dict[str, Any]) -> ScheduleType:
     given = part.get("type")
     if given in LENIENT_TYPES or given == "once":
         return ScheduleType.ONCE
-    if given == "recurring" or (given is None and part.get("cron")):
+    if given == "recurring" or (given is None and (part.get("cron") or part.get("every"))):
         return ScheduleType.RECURRING
     if given is not None:
         raise InvalidSchedule(f"schedule.type “{given[:40]}” is not known: use recurring, once or one-time.")
@@ -126,19 +131,81 @@ def _type_of(cue: Cue, part: dict[str, Any]) -> ScheduleType:
 
 
 def _set_recurring(cue: Cue, part: dict[str, Any], *, now: datetime) -> None:
-    expression = part.get("cron") or cue.cron
-    if not expression:
-        raise InvalidSchedule("schedule.cron is required for recurring, such as */5 * * * * for every 5 minutes.")
-    cue.next_run = schedule.first_due(expression, cue.timezone, now)
+    was = cue.timetable if cue.next_run is not None else None
+    _set_rhythm(cue, part, now=now)
+    _set_rules(cue, part)
     cue.is_lenient = False
-    cue.schedule_type, cue.cron, cue.at = ScheduleType.RECURRING, expression.strip(), None
+    cue.schedule_type, cue.at = ScheduleType.RECURRING, None
+    lifecycle.refuse_spent(cue)
+    timetable = cue.timetable
+    if timetable is not None and timetable != was:  # the same keeps a window that is due at this moment
+        cue.next_run = schedule.first_due(timetable, max(now, cue.last_slot or now))
+
+
+def _set_rhythm(cue: Cue, part: dict[str, Any], *, now: datetime) -> None:
+    """A cron expression or an interval; what is not given stays."""
+    cron, every = part.get("cron"), part.get("every")
+    if cron and every:
+        raise InvalidSchedule("schedule has both cron and every. Send one of them.")
+    if cron:
+        cue.cron, cue.every_s, cue.anchor = cron.strip(), None, None
+    elif every:
+        cue.cron, cue.every_s = "", schedule.parse_every(every)
+    if not cue.cron and cue.every_s is None:
+        raise InvalidSchedule(
+            "schedule.cron is required for recurring, such as */5 * * * * for every 5 minutes; or every, such as 15m."
+        )
+    if part.get("anchor") is not None and cue.every_s is None:
+        raise InvalidSchedule("schedule.anchor is where schedule.every counts from; a cron expression has none.")
+    if cue.every_s is not None:
+        given = _bound(cue, part, "anchor") or cue.anchor
+        cue.anchor = given or _bound(cue, part, "starts_at") or now.replace(microsecond=0)
+
+
+def _set_rules(cue: Cue, part: dict[str, Any]) -> None:
+    """Bounds, limits and choices. Null goes back to the default; what is not given stays."""
+    for name in ("starts_at", "ends_at"):
+        if name in part:
+            setattr(cue, name, _bound(cue, part, name))
+    if cue.starts_at and cue.ends_at and cue.ends_at < cue.starts_at:
+        raise InvalidSchedule("schedule.ends_at is before schedule.starts_at. Swap them, or leave one out.")
+    for name, column in RULES.items():
+        if name in part:
+            setattr(cue, column, _default(column) if part[name] is None else part[name])
+
+
+def _default(column: str) -> Any:
+    return next(field for field in Cue._meta.fields if field.attname == column).get_default()
+
+
+def _bound(cue: Cue, part: dict[str, Any], name: str) -> datetime | None:
+    """The instant of a bound, read in the cue's zone when it has no offset of its own; an empty one is none."""
+    if not part.get(name):
+        return None
+    try:
+        return schedule.parse_at(part[name], schedule.zone(cue.timezone))
+    except InvalidSchedule as error:
+        raise InvalidSchedule(f"schedule.{name}: {error.message}") from None
 
 
 def _set_one_shot(cue: Cue, part: dict[str, Any], zone: ZoneInfo, *, now: datetime) -> str | None:
+    _refuse_rules(part)
     lenient = part["type"] in LENIENT_TYPES if part.get("type") else cue.is_lenient
     at, warning = _effective_at(cue, part, zone, lenient=lenient, now=now)
-    cue.schedule_type, cue.cron, cue.at, cue.next_run = ScheduleType.ONCE, "", at, at
+    _clear_recurrence(cue)
+    cue.schedule_type, cue.at, cue.next_run = ScheduleType.ONCE, at, at
     return warning
+
+
+def _refuse_rules(part: dict[str, Any]) -> None:
+    for name in (*RECURRING_ONLY, "every"):
+        if part.get(name) is not None:
+            raise InvalidSchedule(f"schedule.{name} is for recurring schedules. Leave it out, or send cron or every.")
+
+
+def _clear_recurrence(cue: Cue) -> None:
+    for column in ("cron", "every_s", "anchor", "starts_at", "ends_at", *RULES.values()):
+        setattr(cue, column, _default(column))
 
 
 def _effective_at(

@@ -1,14 +1,17 @@
 """The sole writer of a cue's status and `next_run` once it exists.
 
     active ── pause ──▶ paused ── resume ──▶ active
-    active ── its one scheduled execution ends ──▶ completed | failed      (one-shots only)
+    active ── its one scheduled execution ends ──▶ completed | failed      (one-shots)
+    active ── no window is left ──▶ completed                              (recurring ones)
 
-Every change is a guarded UPDATE that names the status it may come from; the periodic task follows in the same
-transaction. A late or duplicate actor changes nothing.
+Every change is a guarded UPDATE that names the status it may come from; the periodic task and the cue's history follow
+in the same transaction. A late or duplicate actor changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Value
@@ -17,43 +20,57 @@ from django.db.models.functions import Coalesce, Greatest
 from cueapi import clock
 from cueapi.errors import InvalidSchedule
 from cueapi.queue import enqueue
-from cues import beat, schedule
-from cues.models import CatchUp, Cue, CueStatus, ScheduleType
+from cues import beat, history, schedule
+from cues.models import SCHEDULE_COLUMNS, CatchUp, Cue, CueStatus, ScheduleType
 
 
 def pause(cues: Iterable[Cue], *, now: datetime) -> int:
     """Pause the active ones among `cues`; executions already created go on. The number that changed."""
-    cues = list(cues)
     with transaction.atomic():
-        changed = Cue.objects.filter(pk__in=[cue.pk for cue in cues], status=CueStatus.ACTIVE).update(
+        active = _locked([cue.pk for cue in cues], CueStatus.ACTIVE)
+        Cue.objects.filter(pk__in=[cue.pk for cue in active]).update(
             status=CueStatus.PAUSED, next_run=None, success_expected_by=None, updated_at=now
         )
-        beat.switch(cues, on=False)
-    return int(changed)
+        for cue in active:
+            next_run_was, cue.status, cue.next_run = cue.next_run, CueStatus.PAUSED, None
+            history.turn(cue, next_run_was=next_run_was, now=now)
+        beat.switch(active, on=False)
+    return len(active)
 
 
 def resume(cue: Cue, *, now: datetime) -> bool:
     """Make a paused cue active from now on; windows that passed meanwhile are not caught up.
 
-    False when it was not paused. Raises InvalidSchedule for a one-shot whose time passed under `skip_missed`.
+    False when it was not paused. Raises InvalidSchedule for a one-shot whose time passed under `skip_missed`, and for a
+    schedule that has no window left.
     """
-    next_run = next_run_from(cue, now=now)
-    at = cue.at if cue.is_recurring else next_run or cue.at
-    expected_by = success_expected_by(cue, now=now)
     with transaction.atomic():
-        changed = Cue.objects.filter(pk=cue.pk, status=CueStatus.PAUSED).update(
-            status=CueStatus.ACTIVE, next_run=next_run, at=at, success_expected_by=expected_by, updated_at=now
-        )
-        if changed:
-            beat.switch([cue], on=True)
-            announce_if_due(cue.pk, next_run, now=now)
-    return bool(changed)
+        for paused in _locked([cue.pk], CueStatus.PAUSED):
+            paused.next_run = next_run_from(paused, now=now)
+            paused.at = paused.at if paused.is_recurring else paused.next_run or paused.at
+            paused.status, paused.updated_at = CueStatus.ACTIVE, now
+            watch_from(paused, now=now)
+            paused.save(update_fields=["status", "next_run", "at", "success_expected_by", "updated_at"])
+            history.turn(paused, next_run_was=None, now=now)
+            beat.switch([paused], on=True)
+            announce_if_due(paused.pk, paused.next_run, now=now)
+            return True
+    return False
+
+
+def _locked(cue_ids: Sequence[str], status: CueStatus) -> list[Cue]:
+    """Those in this status, held until the transaction ends."""
+    return list(
+        Cue.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=cue_ids, status=status).order_by("pk")
+    )
 
 
 def next_run_from(cue: Cue, *, now: datetime) -> datetime | None:
     """When the cue fires next if it is active from `now` on; None for a one-shot that has fired already."""
-    if cue.is_recurring:
-        return schedule.first_due(cue.cron, cue.timezone, now)
+    timetable = cue.timetable
+    if timetable is not None:
+        refuse_spent(cue)
+        return schedule.first_due(timetable, max(now, cue.last_slot or now))
     if cue.has_fired or cue.at is None:
         return None
     if cue.at <= now and cue.catch_up == CatchUp.SKIP:
@@ -63,12 +80,59 @@ def next_run_from(cue: Cue, *, now: datetime) -> datetime | None:
     return max(cue.at, now)
 
 
-def advance(cue: Cue, *, next_run: datetime | None, last_slot: datetime, fired: int, now: datetime) -> bool:
-    """Move the cue past the slots up to `last_slot`. False when somebody else already did."""
-    changed = Cue.objects.filter(pk=cue.pk, status=CueStatus.ACTIVE, next_run=cue.next_run).update(
-        next_run=next_run, last_slot=last_slot, fired_count=F("fired_count") + fired, updated_at=now
+def refuse_spent(cue: Cue) -> None:
+    """Raises InvalidSchedule for a cue that has run as often as its max_runs allows."""
+    if cue.max_runs is not None and cue.fired_count >= cue.max_runs:
+        raise InvalidSchedule(
+            f"This cue has run {cue.fired_count} times, and schedule.max_runs is {cue.max_runs}. "
+            "Send a larger max_runs, or null for no limit."
+        )
+
+
+@dataclass(frozen=True)
+class Move:
+    """A cue that is done with its windows up to `last_slot`; `fired` of them made an execution."""
+
+    cue: Cue
+    last_slot: datetime
+    next_run: datetime | None
+    fired: int
+
+    @property
+    def completes(self) -> bool:
+        """A recurring cue for which no window is left."""
+        return self.cue.is_recurring and self.next_run is None
+
+
+def advance(moves: Iterable[Move], *, now: datetime) -> None:
+    """Move locked cues past their windows: one UPDATE for those that move alike."""
+    moves = list(moves)
+    alike: dict[tuple[object, ...], list[Move]] = defaultdict(list)
+    for move in moves:
+        alike[move.cue.next_run, move.next_run, move.last_slot, move.fired, move.completes].append(move)
+    for group in alike.values():
+        _advance_alike(group, now=now)
+    for move in moves:
+        if move.completes:
+            _complete(move, now=now)
+
+
+def _advance_alike(group: Sequence[Move], *, now: datetime) -> None:
+    one = group[0]
+    Cue.objects.filter(
+        pk__in=[move.cue.pk for move in group], status=CueStatus.ACTIVE, next_run=one.cue.next_run
+    ).update(next_run=one.next_run, last_slot=one.last_slot, fired_count=F("fired_count") + one.fired, updated_at=now)
+
+
+def _complete(move: Move, *, now: datetime) -> None:
+    """No window is left: the bounds or max_runs of the schedule end it."""
+    cue = move.cue
+    next_run_was, cue.last_slot, cue.next_run, cue.status = cue.next_run, move.last_slot, None, CueStatus.COMPLETED
+    Cue.objects.filter(pk=cue.pk, status=CueStatus.ACTIVE, next_run=None).update(
+        status=CueStatus.COMPLETED, success_expected_by=None
     )
-    return bool(changed)
+    history.turn(cue, next_run_was=None, now=next_run_was or now)
+    beat.switch([cue], on=False)
 
 
 def finish_one_shot(cue_id: str, *, slot: datetime, success: bool, now: datetime) -> bool:
@@ -91,21 +155,30 @@ def mark_ended(cue_id: str, *, now: datetime) -> None:
     Cue.objects.filter(pk=cue_id).update(last_run=Greatest(Coalesce("last_run", Value(now)), Value(now)))
 
 
-def success_expected_by(cue: Cue, *, now: datetime) -> datetime | None:
-    """If the cue is active and nothing succeeds from `now` on: the end of its `missed_window_multiplier` intervals.
+def success_expected_by(cue: Cue, *, now: datetime, since: datetime | None = None) -> datetime | None:
+    """If the cue is active and nothing succeeds from `now` on: when that becomes alarming, at the earliest of
 
-    That is the due time of the window after so many, since the last of them must have time to run. None for a cue
-    without `alerts`, for a one-shot, and where the schedule never gets that far.
+    - the end of its `missed_window_multiplier` intervals, which is the due time of the window after so many, since the
+      last of them must have time to run;
+    - `grace_seconds` after the first window past `since`, the window that succeeded last (`now` when there is none).
+
+    None for a cue without `alerts`, for a one-shot, and where the schedule never gets that far.
     """
-    windows = cue.alert_missed_window_multiplier
-    if not windows or not cue.is_recurring:
+    timetable = cue.timetable
+    if timetable is None:
         return None
-    return schedule.due_after(schedule.parse_cron(cue.cron), schedule.zone(cue.timezone), now, windows + 1)
+    by = []
+    if cue.alert_missed_window_multiplier:
+        by.append(timetable.nth(now, cue.alert_missed_window_multiplier + 1))
+    if cue.alert_grace_s is not None:
+        window = timetable.next(since or now)
+        by.append(window and window + timedelta(seconds=cue.alert_grace_s))
+    return min((instant for instant in by if instant is not None), default=None)
 
 
 def watched(cue: Cue) -> tuple[object, ...]:
     """The facts that `success_expected_by` hangs on: while they stay the same, so does the time."""
-    return cue.status, cue.schedule_type, cue.cron, cue.timezone, cue.alert_missed_window_multiplier
+    return cue.facts, cue.alert_missed_window_multiplier, cue.alert_grace_s
 
 
 def watch_from(cue: Cue, *, now: datetime) -> None:
@@ -114,17 +187,17 @@ def watch_from(cue: Cue, *, now: datetime) -> None:
     cue.success_expected_by = success_expected_by(cue, now=now) if active else None
 
 
-def expect_next_success(cue: Cue, *, now: datetime) -> bool:
+def expect_next_success(cue: Cue, *, now: datetime, since: datetime | None = None) -> bool:
     """The cue succeeded, or an alert said that it did not: look again later. A late actor never moves the time back."""
     if cue.success_expected_by is None:
         return False
-    expected_by = success_expected_by(cue, now=now)
+    expected_by = success_expected_by(cue, now=now, since=since)
     same = Cue.objects.filter(
         pk=cue.pk,
         status=CueStatus.ACTIVE,
-        cron=cue.cron,
-        timezone=cue.timezone,
         alert_missed_window_multiplier=cue.alert_missed_window_multiplier,
+        alert_grace_s=cue.alert_grace_s,
+        **{name: getattr(cue, name) for name in SCHEDULE_COLUMNS if name != "status"},
     )
     if expected_by is None:
         return bool(same.update(success_expected_by=None))

@@ -1,210 +1,152 @@
-"""When a cue comes due: the due times of an expression in its zone, through clock changes, and missed windows.
+"""What a schedule says: reading it, its timetable, and what a cue that came due must run.
 
-Pure: no models, no clock, no I/O but the time zone data. Services use it to check schedules and to set `next_run`;
-firing uses `plan` to learn which windows to run. Contract 3.2, 3.3, 3.4 and 3.7.
-
-UTC is walked in stretches of constant offset, in which wall clock and instant differ by a constant.
+Pure: no models, no clock, no I/O but the time zone data. Services check schedules with it and set `next_run`; firing
+asks `plan` which windows to run. Contract 3.2, 3.3, 3.4 and 3.7.
 """
 
-from collections.abc import Iterable, Iterator
+import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from itertools import islice
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-from cues.cron import Cron, Rule, parse_cron, refused, rule_of, shown, to_numeric_fields
-from cues.zones import change_between, local_instant, offset_at, parse_at, zone
+from cueapi.errors import InvalidSchedule
+from cues.cron import Cron, parse_cron, refused, shown, to_numeric_fields
+from cues.rhythm import TICK, CronRhythm, Interval
+from cues.timetable import Timetable
+from cues.zones import local_instant, parse_at, zone
 
 __all__ = [
+    "TICK",
     "Cron",
+    "CronRhythm",
+    "Interval",
     "Plan",
-    "due_after",
-    "due_between",
+    "Span",
+    "Timetable",
+    "cron_timetable",
     "first_due",
     "local_instant",
-    "next_due",
     "parse_at",
     "parse_cron",
+    "parse_every",
     "plan",
-    "previous_due",
+    "spell_every",
     "to_numeric_fields",
     "zone",
 ]
 
-HORIZON = timedelta(days=5 * 365 + 2)  # five years hold at most two leap days
 MISSED_RUNS_AT_MOST = {"skip_missed": 0, "run_once_if_missed": 1, "replay_all_missed": 100}
+EVERY_MIN_S = 60
+EVERY_MAX_S = 366 * 86_400
 
-_TICK = timedelta(microseconds=1)
-_HOUR = timedelta(hours=1)
-# A zone changes its offset at most once in a stretch: the shortest distance since 1970 is 6.96 days.
-_STRETCH = timedelta(days=5)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a cue that came due does: `slots` to run now, oldest first, and its `next_run`, if any."""
-
-    slots: tuple[datetime, ...]
-    next_run: datetime | None
+_UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_EVERY = re.compile(r"(?:([0-9]{1,8})w)?(?:([0-9]{1,8})d)?(?:([0-9]{1,8})h)?(?:([0-9]{1,8})m)?(?:([0-9]{1,8})s)?")
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """From `starts_at` up to but not including `ends_at` (UTC) the zone's offset is `offset`."""
-
-    starts_at: datetime
-    ends_at: datetime
-    offset: timedelta
-
-
-def next_due(cron: Cron, tz: ZoneInfo, after: datetime) -> datetime | None:
-    """The first due instant strictly after `after`, in UTC; None if there is none within five years."""
-    start = _aware_utc(after) + _TICK
-    stretches = _stretches_onward(tz, start, start + HORIZON)
-    return next(_due_in(cron, tz, stretches, newest_first=False), None)
-
-
-def due_after(cron: Cron, tz: ZoneInfo, after: datetime, count: int) -> datetime | None:
-    """The `count`-th due instant (from 1) strictly after `after`, in UTC; None if they come too rarely."""
-    start = _aware_utc(after) + _TICK
-    stretches = _stretches_onward(tz, start, start + count * HORIZON)
-    return next(islice(_due_in(cron, tz, stretches, newest_first=False), count - 1, None), None)
-
-
-def previous_due(cron: Cron, tz: ZoneInfo, before: datetime) -> datetime | None:
-    """The last due instant at or before `before`, in UTC; None if there is none within five years."""
-    end = _aware_utc(before) + _TICK
-    return next(_due_backward(cron, tz, end - HORIZON, end), None)
-
-
-def due_between(cron: Cron, tz: ZoneInfo, after: datetime, until: datetime, limit: int) -> list[datetime]:
-    """The due instants in (after, until], oldest first; of more than `limit`, the newest."""
-    start, end = _aware_utc(after) + _TICK, _aware_utc(until) + _TICK
-    return list(islice(_due_backward(cron, tz, start, end), limit))[::-1]
-
-
-def first_due(expression: str, timezone_name: str, now: datetime) -> datetime:
-    """When a new recurring schedule first runs; raises InvalidTimezone, then InvalidSchedule."""
+def cron_timetable(expression: str, timezone_name: str, dst: str = "default") -> Timetable:
+    """The timetable of a bare cron expression; raises InvalidTimezone, then InvalidSchedule."""
     tz = zone(timezone_name)
-    due_at = next_due(parse_cron(expression), tz, now)
-    if due_at is None:
-        raise refused(f"{shown(expression.strip())} never comes due within five years")
-    return due_at
+    return Timetable(CronRhythm(parse_cron(expression), tz, dst))
 
 
-def _aware_utc(instant: datetime) -> datetime:
-    if instant.tzinfo is None:
-        raise ValueError("a naive datetime names no instant; pass an aware one")
-    return instant.astimezone(UTC)
+def first_due(timetable: Timetable, after: datetime) -> datetime:
+    """When a new recurring schedule first runs; raises InvalidSchedule when it never does."""
+    due_at = timetable.next(after)
+    if due_at is not None:
+        return due_at
+    if timetable.ends_at is not None:
+        raise InvalidSchedule(
+            "The schedule has no due time left before schedule.ends_at. Send a later ends_at, or null for no end."
+        )
+    assert isinstance(timetable.rhythm, CronRhythm)  # noqa: S101  an interval always has a next slot
+    expression = timetable.rhythm.cron.expression
+    raise refused(f"{shown(expression)} never comes due within five years")
 
 
-def _due_backward(cron: Cron, tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
-    return _due_in(cron, tz, _stretches_back(tz, start, end), newest_first=True)
+def parse_every(text: str) -> int:
+    """The seconds of an interval such as `15m`, `1h30m` or `7d`; raises InvalidSchedule."""
+    tidy = text.strip().lower()
+    match = _EVERY.fullmatch(tidy)
+    if not tidy or match is None:
+        raise InvalidSchedule(
+            f"schedule.every: {shown(text)} is not an interval. Use numbers with w, d, h, m or s, such as 15m or 1h30m."
+        )
+    seconds = sum(int(number or 0) * unit for number, unit in zip(match.groups(), _UNITS_S.values(), strict=True))
+    if not EVERY_MIN_S <= seconds <= EVERY_MAX_S:
+        raise InvalidSchedule(f"schedule.every: {shown(text)} is not between one minute (1m) and 366 days (366d).")
+    return seconds
 
 
-def _stretches_onward(tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[_Stretch]:
-    while start < end:
-        offset, stop = offset_at(tz, start), min(start + _STRETCH, end)
-        if offset_at(tz, stop) != offset:
-            stop = change_between(tz, start, stop)
-        yield _Stretch(start, stop, offset)
-        start = stop
-
-
-def _stretches_back(tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[_Stretch]:
-    while start < end:
-        offset, begin = offset_at(tz, end - _TICK), max(end - _STRETCH, start)
-        if offset_at(tz, begin) != offset:
-            begin = change_between(tz, begin, end - _TICK)
-        yield _Stretch(begin, end, offset)
-        end = begin
-
-
-def _due_in(cron: Cron, tz: ZoneInfo, stretches: Iterable[_Stretch], *, newest_first: bool) -> Iterator[datetime]:
-    rule = rule_of(cron.fields)
-    due = _elapsed_in if rule.follows_elapsed_time else _fixed_in
-    for stretch in stretches:
-        yield from due(rule, tz, stretch, newest_first)
-
-
-def _elapsed_in(rule: Rule, _tz: ZoneInfo, stretch: _Stretch, newest_first: bool) -> Iterator[datetime]:
-    """Every instant whose wall clock matches, so both passes of a repeated hour, and nothing for a gap."""
-    start = stretch.starts_at.replace(tzinfo=None) + stretch.offset
-    end = stretch.ends_at.replace(tzinfo=None) + stretch.offset
-    for wall in _walls(rule, start, end, newest_first):
-        yield (wall - stretch.offset).replace(tzinfo=UTC)
-
-
-def _fixed_in(rule: Rule, tz: ZoneInfo, stretch: _Stretch, newest_first: bool) -> Iterator[datetime]:
-    """Each matching local time once: the first pass of a repeated hour, the end of the gap for a lost one."""
-    held_back = stretch.starts_at if _lost_a_match(rule, tz, stretch) else None
-    if held_back and not newest_first:
-        yield held_back
-    for instant in _elapsed_in(rule, tz, stretch, newest_first):
-        if instant != held_back and instant.astimezone(tz).fold == 0:
-            yield instant
-    if held_back and newest_first:
-        yield held_back
-
-
-def _lost_a_match(rule: Rule, tz: ZoneInfo, stretch: _Stretch) -> bool:
-    """Whether clocks jumped over a matching local time as this stretch began."""
-    utc = stretch.starts_at.replace(tzinfo=None)
-    jumped_from = utc + offset_at(tz, stretch.starts_at - _TICK)
-    return any(True for _ in _walls(rule, jumped_from, utc + stretch.offset, newest_first=False))
-
-
-def _walls(rule: Rule, start: datetime, end: datetime, newest_first: bool) -> Iterator[datetime]:
-    """The matching local times in [start, end), all naive."""
-    days = range(start.toordinal(), end.toordinal() + 1)
-    for ordinal in reversed(days) if newest_first else days:
-        day = date.fromordinal(ordinal)
-        if rule.runs_on(day):
-            yield from _walls_on(day, rule, start, end, newest_first)
-
-
-def _walls_on(day: date, rule: Rule, start: datetime, end: datetime, newest_first: bool) -> Iterator[datetime]:
-    order = -1 if newest_first else 1
-    for hour in rule.hours[::order]:
-        top = datetime.combine(day, time(hour))
-        if top + _HOUR <= start or top >= end:
-            continue
-        walls = (top.replace(minute=minute) for minute in rule.minutes[::order])
-        yield from (wall for wall in walls if start <= wall < end)
+def spell_every(seconds: int) -> str:
+    """The shortest spelling of an interval in one or more units: 5400 is `1h30m`."""
+    parts = []
+    for unit, size in _UNITS_S.items():
+        count, seconds = divmod(seconds, size)
+        parts.append(f"{count}{unit}" if count else "")
+    return "".join(parts)
 
 
 # Missed windows
 
 
-def plan(
-    due_at: datetime, now: datetime, catch_up: str, grace_s: float, cron: Cron | None, tz: ZoneInfo | None
-) -> Plan:
-    """What a cue whose stored `next_run` is `due_at` must run at `now` (contract 3.7).
+@dataclass(frozen=True)
+class Span:
+    """`count` consecutive windows, from `first` to `last`."""
 
-    A window seen later than `grace_s` seconds after its due time is missed. Windows in time always run;
-    of the missed ones, the newest that `catch_up` allows. One-shots have no `cron`, so no next window.
+    first: datetime
+    last: datetime
+    count: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cue that came due does: `missed` windows it leaves, those to run, oldest first, and its `next_run`."""
+
+    missed: Span | None
+    caught_up: tuple[datetime, ...]
+    on_time: tuple[datetime, ...]
+    next_run: datetime | None
+
+    @property
+    def slots(self) -> tuple[datetime, ...]:
+        return self.caught_up + self.on_time
+
+    @property
+    def last_slot(self) -> datetime | None:
+        """The latest window it deals with."""
+        if self.slots:
+            return self.slots[-1]
+        return self.missed.last if self.missed else None
+
+
+def plan(due_at: datetime, now: datetime, catch_up: str, grace_s: float, timetable: Timetable | None) -> Plan:
+    """What a cue whose stored `next_run` is `due_at` must do at `now` (contract 3.7).
+
+    A window seen later than `grace_s` seconds after its due time is missed. Windows in time always run; of the missed
+    ones, the newest that `catch_up` allows. One-shots have no timetable, so no next window.
     """
     if due_at > now:
-        return Plan((), due_at)
-    cutoff = now - timedelta(seconds=grace_s)
-    if cron is None:
-        allowed = due_at >= cutoff or MISSED_RUNS_AT_MOST[catch_up] > 0
-        return Plan((due_at,) if allowed else (), None)
-    return _plan_recurring(cron, tz or ZoneInfo("UTC"), due_at, now, cutoff, MISSED_RUNS_AT_MOST[catch_up])
+        return Plan(None, (), (), due_at)
+    last_missable = now - timedelta(seconds=grace_s) - TICK
+    missed = _missed(timetable, due_at, last_missable, MISSED_RUNS_AT_MOST[catch_up])
+    on_time = [] if due_at <= last_missable else [due_at]
+    next_run = None
+    if timetable is not None:
+        on_time += timetable.between(max(due_at, last_missable), now)
+        next_run = timetable.next(now)
+    return Plan(*missed, tuple(on_time), next_run)
 
 
-def _plan_recurring(
-    cron: Cron, tz: ZoneInfo, due_at: datetime, now: datetime, cutoff: datetime, missed_at_most: int
-) -> Plan:
-    last_missable = cutoff - _TICK
-    if due_at > last_missable:
-        slots = [due_at, *_all_due(cron, tz, due_at, now)]
-    else:
-        missed = [due_at, *due_between(cron, tz, due_at, last_missable, missed_at_most)]
-        newest = missed[-missed_at_most:] if missed_at_most else []
-        slots = [*newest, *_all_due(cron, tz, last_missable, now)]
-    return Plan(tuple(slots), next_due(cron, tz, now))
-
-
-def _all_due(cron: Cron, tz: ZoneInfo, after: datetime, until: datetime) -> list[datetime]:
-    return list(_due_backward(cron, tz, after + _TICK, until + _TICK))[::-1]
+def _missed(
+    timetable: Timetable | None, due_at: datetime, until: datetime, at_most: int
+) -> tuple[Span | None, tuple[datetime, ...]]:
+    """The windows from `due_at` to `until`: those that are left, and the newest, at most so many, that run."""
+    if due_at > until:
+        return None, ()
+    if timetable is None:
+        return (None, (due_at,)) if at_most else (Span(due_at, due_at, 1), ())
+    after_first = timetable.count(due_at, until)
+    run = timetable.between(due_at, until, at_most) if at_most else []
+    if after_first < at_most:
+        return None, (due_at, *run)
+    last_left = timetable.previous(run[0] - TICK) if run else timetable.previous(until)
+    return Span(due_at, max(last_left or due_at, due_at), 1 + after_first - len(run)), tuple(run)

@@ -19,7 +19,7 @@ from cueapi.errors import (
     ValidationFailed,
 )
 from cueapi.models import Account
-from cues import beat, definition, lifecycle
+from cues import beat, definition, history, lifecycle
 from cues.models import (
     OPEN,
     Cue,
@@ -81,9 +81,12 @@ def update(account: Account, cue_id: str, data: dict[str, Any], *, now: datetime
     try:
         with transaction.atomic():
             cue = _locked(account, cue_id)
+            facts_were, next_run_was = cue.facts, cue.next_run
             _apply(cue, data, now=now)
             beat.sync(cue)
             cue.save()
+            if cue.facts != facts_were:
+                history.turn(cue, next_run_was=next_run_was, now=now)
             lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
     except IntegrityError:
         raise _duplicate_name(cue) from None
@@ -222,5 +225,6 @@ def _save_new(cue: Cue) -> None:
         with transaction.atomic():
             beat.sync(cue)
             cue.save(force_insert=True)
+            history.begin(cue, now=cue.created_at)
     except IntegrityError:
         raise _duplicate_name(cue) from None

@@ -5,7 +5,7 @@ Called in the transaction that made the fact, with the execution's row locked; w
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -32,6 +32,7 @@ STREAK_DEFAULT = 3
 STREAK_LOOKS_BACK = 50  # executions beyond those that make a streak; none is counted further
 EARLIER_LOOKS_BACK = 20  # alerts of a cue and kind
 MESSAGE_MAX_CHARS = 500
+ABOUT_CUE = (AlertType.CONSECUTIVE_FAILURES, AlertType.MISSED_WINDOW, AlertType.SLOT_AUDIT)
 
 
 class AlertNotFound(NotFound):
@@ -53,7 +54,7 @@ class Signal:
     @property
     def subject(self) -> Q:
         """What is not raised twice within QUIET: the cue for the alerts that sum up, the execution for the others."""
-        about_cue = self.alert_type in (AlertType.CONSECUTIVE_FAILURES, AlertType.MISSED_WINDOW)
+        about_cue = self.alert_type in ABOUT_CUE
         return Q(cue=self.cue) if about_cue else Q(execution=self.execution)
 
 
@@ -79,19 +80,25 @@ def after_missed_window(cue: Cue, *, now: datetime) -> None:
     _safely(_raise, _without_success(cue), now=now)
 
 
+def after_audit(cue: Cue, counts: Mapping[str, int], examples: Sequence[str], *, now: datetime) -> None:
+    """The auditor found windows of the cue that do not add up. Call with its row locked."""
+    _safely(_raise, _does_not_add_up(cue, counts, examples), now=now)
+
+
 def _look_at_cue(execution: Execution, *, now: datetime) -> None:
     """What the execution means for its cue: a failure counts once it is final, a success at once."""
     if has_failed(execution):
         if execution.status in FINAL:
             _safely(_look_at_streak, execution, now=now)
     elif execution.cue.success_expected_by and (execution.status == Status.SUCCESS or execution.outcome_success):
-        _safely(cue_lifecycle.expect_next_success, execution.cue, now=now)
+        since = execution.scheduled_for
+        _safely(cue_lifecycle.expect_next_success, execution.cue, now=now, since=since)
 
 
-def _safely(step: Callable[..., object], subject: object, *, now: datetime) -> None:
+def _safely(step: Callable[..., object], subject: object, *, now: datetime, **facts: Any) -> None:
     try:
         with transaction.atomic():
-            step(subject, now=now)
+            step(subject, now=now, **facts)
     except Exception:
         log.exception("alert.not_raised")
 
@@ -123,12 +130,26 @@ def _unverified(execution: Execution) -> Signal:
 
 
 def _without_success(cue: Cue) -> Signal:
-    windows = cue.alert_missed_window_multiplier
+    windows, grace_s = cue.alert_missed_window_multiplier, cue.alert_grace_s
+    waited, facts = f"for {windows} of its intervals", {"missed_window_multiplier": windows}
+    if grace_s is not None:
+        waited = f"within {grace_s} seconds of a window, or {waited}"
+        facts["grace_seconds"] = grace_s
     return Signal(
         AlertType.MISSED_WINDOW,
         cue,
-        f"{cue.name} has had no success for {windows} of its intervals, up to {rfc3339(cue.success_expected_by)}",
-        metadata={"missed_window_multiplier": windows, "success_expected_by": rfc3339(cue.success_expected_by)},
+        f"{cue.name} has had no success {waited}, up to {rfc3339(cue.success_expected_by)}",
+        metadata={**facts, "success_expected_by": rfc3339(cue.success_expected_by)},
+    )
+
+
+def _does_not_add_up(cue: Cue, counts: Mapping[str, int], examples: Sequence[str]) -> Signal:
+    found = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return Signal(
+        AlertType.SLOT_AUDIT,
+        cue,
+        f"The audit of {cue.name} found windows that do not add up: {found}",
+        metadata={**counts, "examples": list(examples)},
     )
 
 

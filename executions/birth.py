@@ -14,8 +14,17 @@ from executions.models import Execution
 from executions.states import Trigger
 
 
-def new(cue: Cue, scheduled_for: datetime, trigger: Trigger, payload: dict[str, Any], *, now: datetime) -> Execution:
-    """An execution of the cue as it would be stored."""
+def new(
+    cue: Cue,
+    scheduled_for: datetime,
+    trigger: Trigger,
+    payload: dict[str, Any],
+    *,
+    now: datetime,
+    is_held: bool = False,
+) -> Execution:
+    """An execution of the cue as it would be stored. A held one waits until it is released."""
+    is_queued = cue.transport == Transport.WEBHOOK and scheduled_for <= now and not is_held
     return Execution(
         account_id=cue.account_id,
         cue=cue,
@@ -23,8 +32,9 @@ def new(cue: Cue, scheduled_for: datetime, trigger: Trigger, payload: dict[str, 
         triggered_by=trigger,
         scheduled_for=scheduled_for,
         payload=payload,
-        due_at=scheduled_for,
-        queued_at=now if cue.transport == Transport.WEBHOOK and scheduled_for <= now else None,
+        due_at=None if is_held else scheduled_for,
+        is_held=is_held,
+        queued_at=now if is_queued else None,
         created_at=now,
         updated_at=now,
     )
@@ -33,7 +43,8 @@ def new(cue: Cue, scheduled_for: datetime, trigger: Trigger, payload: dict[str, 
 def bear(executions: Sequence[Execution], *, reason: str, now: datetime) -> None:
     """Insert new executions and hand out those that are due; tell workers that wait. Call inside a transaction."""
     lifecycle.born(executions, reason=reason)
-    wakeups.announce({execution.account_id for execution in executions if execution.transport == Transport.WORKER})
+    pulled = (e for e in executions if e.transport == Transport.WORKER and not e.is_held)
+    wakeups.announce({execution.account_id for execution in pulled})
     lanes.hand_out(
         ((execution.cue.lane, execution.pk) for execution in executions if execution.queued_at is not None),
         now=now,

@@ -61,7 +61,7 @@ def next_due(account: Account, *, now: datetime) -> datetime | None:
 
 def _waiting(account: Account, *, task: str | None, agent: str | None, now: datetime) -> QuerySet[Execution]:
     rows = Execution.objects.of(account).filter(
-        transport=Transport.WORKER, status=Status.PENDING, scheduled_for__lte=now
+        transport=Transport.WORKER, status=Status.PENDING, scheduled_for__lte=now, is_held=False
     )
     for name, value in (("task", task), ("agent", agent)):
         if value is not None:

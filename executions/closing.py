@@ -11,7 +11,7 @@ from django.db import transaction
 
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport
-from executions import alerts, chaining, lifecycle, notifications
+from executions import alerts, chaining, lifecycle, notifications, overlap
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
 
@@ -31,6 +31,7 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, **cha
         else:
             chaining.follow(execution, now=now)
         alerts.after_end(execution, now=now)
+        overlap.after_end(execution, now=now)
     return True
 
 

@@ -5,7 +5,6 @@ transaction that inserts its execution, and a slot can exist only once.
 """
 
 import hashlib
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,20 +13,17 @@ from typing import Any
 from django.db import transaction
 
 from cueapi import clock
-from cueapi.conf import conf
-from cueapi.errors import BadRequest, Conflict, InvalidSchedule, InvalidTimezone
+from cueapi.errors import BadRequest, Conflict
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
-from cues import beat, schedule
+from cues import beat, history
 from cues import lifecycle as cue_lifecycle
 from cues.definition import check_payload_size
 from cues.models import Cue
 from cues.services import CueNotFound
-from executions import birth
+from executions import birth, windows
 from executions.models import Execution
 from executions.states import FINAL, Trigger
-
-log = logging.getLogger(__name__)
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 HELD_WAIT_S = 0.5
@@ -55,11 +51,21 @@ def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
             .filter(pk__in=cue_ids)
             .order_by("pk")
         )
-        executions = [execution for cue in due for execution in _fire(cue, now=now)]
+        fired = list(windows.settle(due, now=now))
+        cue_lifecycle.advance([one.move for one in fired], now=now)
+        history.write(entry for one in fired for entry in one.entries)
+        executions = [execution for one in fired for execution in one.executions]
         birth.bear(executions, reason="its time came", now=now)
+        _fail_missed_one_shots(fired, now=now)
         beat.mark_fired(due, now=now)
     _come_back_for(set(cue_ids) - {cue.pk for cue in due}, now=now)
     return len(executions)
+
+
+def _fail_missed_one_shots(fired: Iterable[windows.Settled], *, now: datetime) -> None:
+    for one in fired:
+        if not one.executions and not one.move.cue.is_recurring:
+            cue_lifecycle.finish_one_shot(one.move.cue.pk, slot=one.move.last_slot, success=False, now=now)
 
 
 def _come_back_for(skipped: set[str], *, now: datetime) -> None:
@@ -67,28 +73,6 @@ def _come_back_for(skipped: set[str], *, now: datetime) -> None:
     held = list(Cue.objects.due(now).filter(pk__in=skipped).values_list("pk", flat=True)) if skipped else []
     if held:
         enqueue(beat.FIRE_TASK, queue=beat.FIRE_QUEUE, countdown_s=HELD_WAIT_S, cue_ids=held)
-
-
-def _fire(cue: Cue, *, now: datetime) -> list[Execution]:
-    """Move the cue past its due slots; the executions that they are worth."""
-    assert cue.next_run is not None  # noqa: S101  `due` asks for it
-    now = max(now, cue.next_run)
-    try:
-        plan = _plan(cue, cue.next_run, now=now)
-    except (InvalidSchedule, InvalidTimezone):
-        log.exception("cue.unreadable", extra={"cue": cue.pk})  # and the others of the message go on
-        return []
-    last_slot = max((cue.next_run, *plan.slots))
-    cue_lifecycle.advance(cue, next_run=plan.next_run, last_slot=last_slot, fired=len(plan.slots), now=now)
-    if not plan.slots and not cue.is_recurring:
-        cue_lifecycle.finish_one_shot(cue.pk, slot=last_slot, success=False, now=now)
-    return [birth.new(cue, slot, Trigger.SCHEDULED, cue.payload, now=now) for slot in plan.slots]
-
-
-def _plan(cue: Cue, due_at: datetime, *, now: datetime) -> schedule.Plan:
-    cron = schedule.parse_cron(cue.cron) if cue.is_recurring else None
-    zone = schedule.zone(cue.timezone) if cue.is_recurring else None
-    return schedule.plan(due_at, now, cue.catch_up, conf().missed_grace_seconds, cron, zone)
 
 
 # --- By hand ----------------------------------------------------------------------------------------------------

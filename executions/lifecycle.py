@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce
 
+from cues.models import Transport
 from executions.models import Execution, Step
 from executions.states import FINAL, Status, may_follow
 
@@ -84,6 +85,17 @@ def make_ready(locked: Sequence[Execution], *, now: datetime) -> None:
     _log_steps(locked, Status.RETRY_READY, reason="the wait is over", now=now)
 
 
+def release(held: Execution, *, now: datetime) -> bool:
+    """Its turn has come: from now on it is due. False when somebody else released it."""
+    queued_at = now if held.transport == Transport.WEBHOOK else None
+    same = Execution.objects.filter(pk=held.pk, is_held=True)
+    if not same.update(is_held=False, due_at=now, queued_at=queued_at, updated_at=now):
+        return False
+    reason = "the execution before it has ended"
+    Step.objects.create(execution=held, at=now, before=held.status, after=held.status, reason=reason)
+    return True
+
+
 def note_heartbeat(execution: Execution, *, until: datetime, now: datetime) -> None:
     """The work goes on: nobody takes it away, or times it out, before `until`. Call with the row locked."""
     execution.last_heartbeat_at, execution.due_at, execution.updated_at = now, until, now
@@ -109,7 +121,7 @@ def mark_queued(ids: Iterable[UUID], at: datetime | None) -> None:
 
 
 def _closing_columns(to: Status, now: datetime) -> dict[str, Any]:
-    return {"due_at": None, "queued_at": None, "closed_at": now} if to in FINAL else {}
+    return {"due_at": None, "queued_at": None, "is_held": False, "closed_at": now} if to in FINAL else {}
 
 
 def _check(before: str, after: Status) -> None:

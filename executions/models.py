@@ -28,7 +28,7 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
 
 
 class Execution(models.Model):
-    """One run of a cue. `due_at` is when it next needs somebody, in whatever state it is; null when final."""
+    """One run of a cue. `due_at` is when it next needs somebody, in whatever state it is; null when held or final."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="executions")
@@ -41,6 +41,7 @@ class Execution(models.Model):
 
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
     due_at = models.DateTimeField(null=True, blank=True)
+    is_held = models.BooleanField(default=False)  # pending, and waits for the executions of its cue before it
     queued_at = models.DateTimeField(null=True, blank=True)  # when its latest message was sent or will arrive
     attempts = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -98,8 +99,11 @@ class Execution(models.Model):
             models.CheckConstraint(condition=Q(status__in=Status.values), name="execution_status_known"),
             models.CheckConstraint(
                 condition=Q(status__in=_FINAL, due_at=None, closed_at__isnull=False)
-                | (~Q(status__in=_FINAL) & Q(due_at__isnull=False, closed_at=None)),
-                name="execution_open_has_due_at",
+                | (~Q(status__in=_FINAL) & Q(closed_at=None) & (Q(due_at__isnull=False) | Q(is_held=True))),
+                name="execution_open_has_due_at_or_is_held",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_held=False) | Q(status=Status.PENDING, due_at=None), name="execution_held_is_pending"
             ),
         ]
         indexes = [
@@ -107,6 +111,8 @@ class Execution(models.Model):
             models.Index(fields=["account", "-created_at", "-id"], name="execution_newest_first"),
             models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
             models.Index(fields=["account"], condition=Q(status=Status.DELIVERING), name="execution_in_flight"),
+            models.Index(fields=["cue", "scheduled_for"], condition=Q(is_held=True), name="execution_held"),
+            models.Index(fields=["cue"], condition=Q(closed_at=None), name="execution_open"),
             models.Index(
                 fields=["account", "scheduled_for"],
                 condition=Q(status=Status.PENDING, transport=Transport.WORKER),
@@ -197,6 +203,7 @@ class AlertType(models.TextChoices):
     VERIFICATION_FAILED = "verification_failed"
     OUTCOME_TIMEOUT = "outcome_timeout"
     MISSED_WINDOW = "missed_window"
+    SLOT_AUDIT = "slot_audit"
 
 
 class Severity(models.TextChoices):

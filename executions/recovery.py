@@ -4,7 +4,8 @@ Each is idempotent, reads one index with a limit, and acts through the same guar
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,8 +14,22 @@ from django.db.models import Q, QuerySet
 
 from cueapi import device_login, idempotency, usage
 from cueapi.conf import conf
-from cues.models import Cue, Transport
-from executions import claims, closing, delivery, firing, lanes, lifecycle, notifications, watches, workers
+from cues import lifecycle as cue_lifecycle
+from cues.models import Cue, CueStatus, Transport
+from executions import (
+    alerts,
+    audit,
+    claims,
+    closing,
+    delivery,
+    firing,
+    lanes,
+    lifecycle,
+    notifications,
+    overlap,
+    watches,
+    workers,
+)
 from executions.models import Execution, Notification
 from executions.states import OutcomeState, Status
 
@@ -22,6 +37,10 @@ log = logging.getLogger(__name__)
 
 ROWS_MAX = 500
 NOTIFICATIONS_MAX = 100
+HELD_CUES_MAX = 500
+AUDITED_CUES_MAX = 500
+AUDIT_LOOKS_BACK = timedelta(hours=25)  # a day, and an hour for an audit that starts late
+AUDIT_EXAMPLES = 5
 OVERDUE_AFTER = timedelta(seconds=10)  # beat fires cues at their instant; later than this, nobody did
 
 
@@ -48,6 +67,12 @@ def fire_overdue(now: datetime) -> int:
     return firing.fire_due(cue_ids, now=now) if cue_ids else 0
 
 
+def follow_switches(now: datetime) -> int:
+    """Cues that came due and whose periodic task was switched off in bulk, which tells nobody: they are paused."""
+    off = Cue.objects.filter(status=CueStatus.ACTIVE, next_run__lte=now, periodic_task__enabled=False)
+    return cue_lifecycle.pause(off.order_by("next_run")[:ROWS_MAX], now=now)
+
+
 def queue_due(now: datetime) -> int:
     """Executions that are due and were not queued, or were queued so long ago that the message is lost."""
     lost_before = now - timedelta(seconds=conf().requeue_after_seconds)
@@ -61,6 +86,11 @@ def queue_due(now: datetime) -> int:
         lifecycle.mark_queued((e.pk for e in held), now)
         lanes.hand_out(((e.cue.lane, e.pk) for e in held), now=now)
     return len(held)
+
+
+def release_held(now: datetime) -> int:
+    """Executions that wait for others of their cue which have ended."""
+    return overlap.release_forgotten(now=now, at_most=HELD_CUES_MAX)
 
 
 def end_interrupted(now: datetime) -> int:
@@ -143,9 +173,34 @@ def forget_logins(now: datetime) -> int:
     return device_login.forget(now=now)
 
 
+def audit_windows(*, after: str, now: datetime) -> str | None:
+    """Audit the last day of the AUDITED_CUES_MAX cues after this one, and raise an alert for each that does not add up.
+
+    The last cue's id; None when there are no more.
+    """
+    cues = list(Cue.objects.filter(pk__gt=after).order_by("pk")[:AUDITED_CUES_MAX])
+    report = audit.audit(cues, since=now - AUDIT_LOOKS_BACK, until=now, now=now)
+    for cue in cues:
+        found = [finding for finding in report.findings if finding.cue_id == cue.pk] if report.findings else []
+        if found:
+            _alert_of_audit(cue, found, now=now)
+    return cues[-1].pk if len(cues) == AUDITED_CUES_MAX else None
+
+
+def _alert_of_audit(cue: Cue, found: Sequence[audit.Finding], *, now: datetime) -> None:
+    examples = [str(finding) for finding in found[:AUDIT_EXAMPLES]]
+    log.error("audit.does_not_add_up", extra={"cue": cue.pk, "findings": len(found), "first": examples[0]})
+    counts = Counter(finding.kind for finding in found)
+    with transaction.atomic():
+        for locked in Cue.objects.select_for_update(no_key=True).filter(pk=cue.pk):
+            alerts.after_audit(locked, counts, examples, now=now)
+
+
 SWEEPS: dict[str, Callable[[datetime], int]] = {
     "fire_overdue": fire_overdue,
+    "follow_switches": follow_switches,
     "queue_due": queue_due,
+    "release_held": release_held,
     "end_interrupted": end_interrupted,
     "end_unreported": end_unreported,
     "end_leases": end_leases,

@@ -7,6 +7,7 @@ from celery import shared_task
 from celery.signals import worker_init, worker_shutdown
 
 from cueapi import clock, outbound
+from cueapi.queue import publish
 from executions import delivery, firing, notifications, recovery
 from executions.models import Notification
 
@@ -30,6 +31,14 @@ def notify(notification_ids: list[int]) -> None:
 @shared_task(name="executions.sweep")
 def sweep() -> None:
     recovery.sweep(now=clock.now())
+
+
+@shared_task(name="executions.audit_slots")
+def audit_slots(after: str = "") -> None:
+    """The night's audit, so many cues to a message."""
+    last = recovery.audit_windows(after=after, now=clock.now())
+    if last is not None:
+        publish("executions.audit_slots", queue="default", kwargs={"after": last})
 
 
 @worker_init.connect

@@ -2,14 +2,16 @@
 
 from django.urls import path
 
-from executions.views import alerts, cues, executions, outcomes, pull, usage, workers
+from executions.views import alerts, cues, executions, ledger, outcomes, pull, usage, workers
 
 urlpatterns = [
     path("alerts", alerts.AlertListView.as_view()),
     path("alerts/<str:alert_id>/acknowledge", alerts.AcknowledgeView.as_view()),
     path("cues", cues.CueListView.as_view()),
     path("cues/<str:cue_id>", cues.CueDetailView.as_view()),
+    path("cues/<str:cue_id>/explain", ledger.ExplainView.as_view()),
     path("cues/<str:cue_id>/fire", cues.FireView.as_view()),
+    path("cues/<str:cue_id>/ledger", ledger.LedgerView.as_view()),
     path("executions", executions.ExecutionListView.as_view()),
     path("executions/claimable", pull.ClaimableView.as_view()),
     path("executions/claim", pull.ClaimNextView.as_view()),

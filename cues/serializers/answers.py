@@ -6,14 +6,23 @@ from rest_framework import serializers
 
 from cueapi import fields
 from cueapi.clock import rfc3339
-from cues.models import DEFAULT_OUTCOME_DEADLINE_S, DEFAULT_TIMEOUT_S, CatchUp, Cue, Transport
+from cues.models import DEFAULT_OUTCOME_DEADLINE_S, DEFAULT_TIMEOUT_S, CatchUp, Cue, Dst, Overlap, Transport
+from cues.schedule import spell_every
 
 
 class ScheduleOut(serializers.Serializer):
     type = serializers.ChoiceField(["recurring", "once"])
     cron = fields.Text(required=False)
+    every = fields.Text(required=False)
+    anchor = fields.Instant(required=False)
     at = fields.Instant(required=False)
     timezone = fields.Text()
+    starts_at = fields.Instant(required=False, help_text="this and the following: only where they were set")
+    ends_at = fields.Instant(required=False)
+    max_runs = fields.Whole(required=False)
+    jitter_seconds = fields.Whole(required=False)
+    dst = serializers.ChoiceField(Dst.values, required=False)
+    overlap = serializers.ChoiceField(Overlap.values, required=False)
 
 
 class CallbackOut(serializers.Serializer):
@@ -41,6 +50,7 @@ class DeliveryOut(serializers.Serializer):
 class AlertsOut(serializers.Serializer):
     consecutive_failures = fields.Whole()
     missed_window_multiplier = fields.Whole()
+    grace_seconds = fields.Whole(required=False, help_text="only where it was set")
 
 
 class VerificationOut(serializers.Serializer):
@@ -128,9 +138,28 @@ def render(cue: Cue, warning: str | None = None) -> dict[str, Any]:
 
 
 def _schedule(cue: Cue) -> dict[str, Any]:
-    if cue.is_recurring:
-        return {"type": "recurring", "cron": cue.cron, "timezone": cue.timezone}
-    return {"type": "once", "at": rfc3339(cue.at), "timezone": cue.timezone}
+    if not cue.is_recurring:
+        return {"type": "once", "at": rfc3339(cue.at), "timezone": cue.timezone}
+    return {"type": "recurring", **_rhythm(cue), "timezone": cue.timezone, **_rules(cue)}
+
+
+def _rules(cue: Cue) -> dict[str, Any]:
+    """The bounds, limits and choices that were made: a schedule without any looks as it always did."""
+    rules = {
+        "starts_at": rfc3339(cue.starts_at),
+        "ends_at": rfc3339(cue.ends_at),
+        "max_runs": cue.max_runs,
+        "jitter_seconds": cue.jitter_s or None,
+        "dst": cue.dst if cue.dst != Dst.DEFAULT else None,
+        "overlap": cue.overlap if cue.overlap != Overlap.ALLOW else None,
+    }
+    return {name: value for name, value in rules.items() if value is not None}
+
+
+def _rhythm(cue: Cue) -> dict[str, Any]:
+    if cue.every_s is None:
+        return {"cron": cue.cron}
+    return {"every": spell_every(cue.every_s), "anchor": rfc3339(cue.anchor)}
 
 
 def _delivery(cue: Cue) -> dict[str, Any] | None:
@@ -148,6 +177,7 @@ def _alerts(cue: Cue) -> dict[str, Any] | None:
     return {
         "consecutive_failures": cue.alert_consecutive_failures,
         "missed_window_multiplier": cue.alert_missed_window_multiplier,
+        **({} if cue.alert_grace_s is None else {"grace_seconds": cue.alert_grace_s}),
     }
 
 

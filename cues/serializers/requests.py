@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from cueapi import fields
 from cueapi.fields import Optional
-from cues.models import CatchUp, Transport, VerificationMode
+from cues.models import CatchUp, Dst, Overlap, Transport, VerificationMode
 
 METHODS = ["POST", "PUT", "PATCH", "GET"]
 HEADERS_MAX = 50
@@ -35,6 +35,25 @@ class ScheduleIn(Optional):
         allow_null=True, allow_blank=True, help_text="RFC 3339; null means now for one-time", style=INSTANT
     )
     timezone = fields.Text(allow_null=True, help_text="IANA name, UTC by default", style={"format": "timezone"})
+    every = fields.Text(allow_null=True, allow_blank=True, help_text="an interval, 1m to 366d, such as 15m or 1h30m")
+    anchor = fields.Text(
+        allow_null=True,
+        allow_blank=True,
+        help_text="where `every` counts from; by default starts_at, else the time of this call",
+        style=INSTANT,
+    )
+    starts_at = fields.Text(allow_null=True, allow_blank=True, help_text="nothing is due before this", style=INSTANT)
+    ends_at = fields.Text(allow_null=True, allow_blank=True, help_text="nothing is due after this", style=INSTANT)
+    max_runs = fields.Whole(
+        allow_null=True, min_value=1, max_value=2_000_000_000, help_text="executions by the schedule, over its life"
+    )
+    jitter_seconds = fields.Whole(
+        allow_null=True, min_value=0, max_value=86_400, help_text="each run is put off by up to this, its own way"
+    )
+    dst = fields.Choice(Dst.values, allow_null=True, help_text="for fixed hours when clocks change")
+    overlap = fields.Choice(
+        Overlap.values, allow_null=True, help_text="while an earlier execution of the cue has not ended"
+    )
 
 
 class HeaderMap(serializers.DictField):
@@ -110,6 +129,12 @@ class DeliveryIn(Optional):
 class AlertsIn(Optional):
     consecutive_failures = fields.Whole(min_value=1, max_value=100)
     missed_window_multiplier = fields.Whole(min_value=1, max_value=10)
+    grace_seconds = fields.Whole(
+        allow_null=True,
+        min_value=1,
+        max_value=30 * 86_400,
+        help_text="after a window, for its success; null for none of its own",
+    )
 
 
 class CatchUpChoice(fields.Choice):

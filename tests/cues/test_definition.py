@@ -79,7 +79,7 @@ def test_what_is_given_is_kept(api: Api) -> None:
         "retry": {"max_attempts": 10, "backoff_minutes": [0, 1440]},
         "on_failure": {"email": False, "webhook": "http://127.0.0.1:9/failed", "pause": True},
         "delivery": {"timeout_seconds": 60, "outcome_deadline_seconds": 3600},
-        "alerts": {"consecutive_failures": 5, "missed_window_multiplier": 10},
+        "alerts": {"consecutive_failures": 5, "missed_window_multiplier": 10, "grace_seconds": 60},
         "catch_up": "skip_missed",
         "verification": {"mode": "manual", "required_assertions": ["done"]},
         "require_payload_override": True,

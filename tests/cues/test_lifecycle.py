@@ -70,9 +70,27 @@ def test_a_one_shot_that_skips_what_it_missed_cannot_be_resumed_late() -> None:
 def test_a_cue_advances_once_from_where_it_was_read() -> None:
     cue, late = make.recurring(make.account()), Cue.objects.get()
     later = NOW + HOUR
-    assert lifecycle.advance(cue, next_run=later, last_slot=NOW, fired=1, now=NOW)
-    assert not lifecycle.advance(late, next_run=later + HOUR, last_slot=NOW, fired=1, now=NOW)
+    lifecycle.advance([lifecycle.Move(cue, last_slot=NOW, next_run=later, fired=1)], now=NOW)
+    lifecycle.advance([lifecycle.Move(late, last_slot=NOW, next_run=later + HOUR, fired=1)], now=NOW)
     assert (again(cue).next_run, again(cue).fired_count) == (later, 1)
+
+
+def test_cues_that_move_alike_share_a_statement(django_assert_num_queries) -> None:
+    owner = make.account()
+    alike = [make.recurring(owner) for _ in range(20)]
+    other = make.recurring(owner, "0 * * * *")
+    moves = [lifecycle.Move(cue, last_slot=NOW, next_run=NOW + HOUR, fired=1) for cue in alike]
+    with django_assert_num_queries(2):
+        lifecycle.advance([*moves, lifecycle.Move(other, last_slot=NOW, next_run=NOW + 2 * HOUR, fired=1)], now=NOW)
+    assert {again(cue).next_run for cue in alike} == {NOW + HOUR}
+    assert again(other).next_run == NOW + 2 * HOUR
+
+
+def test_a_recurring_cue_without_a_window_left_is_completed() -> None:
+    cue = make.recurring(make.account())
+    lifecycle.advance([lifecycle.Move(cue, last_slot=NOW, next_run=None, fired=1)], now=NOW)
+    assert (again(cue).status, again(cue).next_run) == ("completed", None)
+    assert not PeriodicTask.objects.get().enabled
 
 
 @pytest.mark.parametrize(

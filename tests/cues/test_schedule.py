@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from cueapi.errors import InvalidSchedule, InvalidTimezone
+from cues import schedule
 from cues.schedule import (
+    Cron,
+    CronRhythm,
     Plan,
-    due_after,
-    due_between,
-    first_due,
+    Span,
+    Timetable,
+    cron_timetable,
     local_instant,
-    next_due,
     parse_at,
     parse_cron,
-    plan,
-    previous_due,
     to_numeric_fields,
     zone,
 )
@@ -39,11 +39,19 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def table(cron: Cron, tz: ZoneInfo) -> Timetable:
+    return Timetable(CronRhythm(cron, tz))
+
+
+def first_due(expression: str, timezone_name: str, now: datetime) -> datetime:
+    return schedule.first_due(cron_timetable(expression, timezone_name), now)
+
+
 def dues(expression: str, zone_name: str, after: str, count: int) -> list[str]:
     """The next `count` due instants after `after`, as UTC text."""
     cron, tz, instant, found = parse_cron(expression), ZoneInfo(zone_name), at(after), []
     while len(found) < count:
-        instant = next_due(cron, tz, instant)
+        instant = table(cron, tz).next(instant)
         found.append(instant.strftime("%Y-%m-%dT%H:%M"))
     return found
 
@@ -192,8 +200,8 @@ def test_an_impossible_date_is_refused_quickly(expression: str) -> None:
     with pytest.raises(InvalidSchedule, match=r"never comes due within five years\. For example"):
         first_due(expression, "America/New_York", at("2031-05-04T09:00"))
     assert time.process_time() - started < 0.1
-    assert next_due(parse_cron(expression), UTC_ZONE, at("2031-05-04T09:00")) is None
-    assert previous_due(parse_cron(expression), UTC_ZONE, at("2031-05-04T09:00")) is None
+    assert table(parse_cron(expression), UTC_ZONE).next(at("2031-05-04T09:00")) is None
+    assert table(parse_cron(expression), UTC_ZONE).previous(at("2031-05-04T09:00")) is None
 
 
 def test_a_leap_day_is_refused_only_when_the_next_is_over_five_years_away() -> None:
@@ -215,7 +223,7 @@ def test_a_bad_zone_is_reported_before_a_bad_expression() -> None:
 
 def test_a_naive_instant_is_refused() -> None:
     with pytest.raises(ValueError, match="naive"):
-        next_due(parse_cron("* * * * *"), UTC_ZONE, datetime(2031, 5, 4))  # noqa: DTZ001
+        table(parse_cron("* * * * *"), UTC_ZONE).next(datetime(2031, 5, 4))  # noqa: DTZ001
 
 
 # Clock changes
@@ -318,7 +326,7 @@ def test_a_naive_instant_is_refused() -> None:
 def test_due_times_through_a_clock_change(zone_name: str, expression: str, after: str, expected: list[str]) -> None:
     assert dues(expression, zone_name, after, len(expected)) == expected
     cron, tz = parse_cron(expression), ZoneInfo(zone_name)
-    backwards = due_between(cron, tz, at(after), at(expected[-1]), 100)
+    backwards = table(cron, tz).between(at(after), at(expected[-1]), 100)
     assert [due.strftime("%Y-%m-%dT%H:%M") for due in backwards] == expected
 
 
@@ -329,7 +337,7 @@ def test_an_hourly_job_runs_as_often_as_the_day_has_hours(day: str, hours: int) 
     tz = ZoneInfo("America/New_York")
     midnight = datetime.fromisoformat(day)
     start, end = local_instant(midnight, tz), local_instant(midnight + timedelta(days=1), tz)
-    runs = due_between(parse_cron("0 * * * *"), tz, start - MINUTE, end - MINUTE, 100)
+    runs = table(parse_cron("0 * * * *"), tz).between(start - MINUTE, end - MINUTE, 100)
     assert len(runs) == hours
     assert {later - earlier for earlier, later in pairwise(runs)} == {timedelta(hours=1)}
 
@@ -379,13 +387,13 @@ def test_next_is_later_and_previous_of_next_is_itself(
 ) -> None:
     cron, tz, instant = parse_cron(expression), ZoneInfo(change[0]), at(change[1]) + offset
     for _ in range(5):
-        due = next_due(cron, tz, instant)
+        due = table(cron, tz).next(instant)
         if due is None:
             return
         assert due > instant
         assert due.tzinfo is UTC
-        assert previous_due(cron, tz, due) == due
-        earlier = previous_due(cron, tz, due - timedelta(microseconds=1))
+        assert table(cron, tz).previous(due) == due
+        earlier = table(cron, tz).previous(due - timedelta(microseconds=1))
         assert earlier is None or earlier <= instant
         instant = due
 
@@ -398,9 +406,9 @@ def test_the_nth_due_time_is_the_next_of_the_next(
     cron, tz, start = parse_cron(expression), ZoneInfo(change[0]), at(change[1]) + offset
     instant: datetime | None = start
     for _ in range(count):
-        instant = next_due(cron, tz, instant) if instant else None
+        instant = table(cron, tz).next(instant) if instant else None
     assume(instant is not None)
-    assert due_after(cron, tz, start, count) == instant
+    assert table(cron, tz).nth(start, count) == instant
 
 
 @quick
@@ -410,7 +418,7 @@ def test_the_nth_due_time_is_the_next_of_the_next(
 def test_due_times_in_utc_agree_with_cronsim(expression: str, instant: datetime) -> None:
     cron, oracle = parse_cron(expression), CronSim(expression, instant)
     for _ in range(5):
-        due = next_due(cron, UTC_ZONE, instant)
+        due = table(cron, UTC_ZONE).next(instant)
         expected = next(oracle, None)
         if due is None:
             assert expected is None or expected - instant > timedelta(days=5 * 365)
@@ -428,7 +436,7 @@ def test_due_times_in_utc_agree_with_croniter_where_only_one_day_field_is_restri
     expression = f"{four_fields} *"
     oracle = croniter(expression, instant)
     for _ in range(5):
-        due = next_due(parse_cron(expression), UTC_ZONE, instant)
+        due = table(parse_cron(expression), UTC_ZONE).next(instant)
         if due is None:
             return
         assert due == oracle.get_next(datetime)
@@ -465,7 +473,7 @@ def test_due_times_near_a_clock_change_agree_with_a_minute_by_minute_reading(
         expected = {minute for minute in minutes if minute.astimezone(tz).replace(tzinfo=None) in matching}
     else:
         expected = {due for due in (local_instant(wall, tz) for wall in walls) if start < due <= end}
-    assert due_between(parse_cron(expression), tz, start, end, 2000) == sorted(expected)
+    assert table(parse_cron(expression), tz).between(start, end, 2000) == sorted(expected)
 
 
 # Ranges of due times
@@ -473,16 +481,16 @@ def test_due_times_near_a_clock_change_agree_with_a_minute_by_minute_reading(
 
 def test_of_more_windows_than_the_limit_the_newest_are_given_oldest_first() -> None:
     cron = parse_cron("0 * * * *")
-    found = due_between(cron, UTC_ZONE, at("2031-05-04T00:00"), at("2031-05-04T09:00"), 3)
+    found = table(cron, UTC_ZONE).between(at("2031-05-04T00:00"), at("2031-05-04T09:00"), 3)
     assert found == [at("2031-05-04T07:00"), at("2031-05-04T08:00"), at("2031-05-04T09:00")]
-    assert due_between(cron, UTC_ZONE, at("2031-05-04T08:00"), at("2031-05-04T08:59"), 3) == []
-    assert due_between(cron, UTC_ZONE, at("2031-05-04T08:00"), at("2031-05-04T09:00"), 0) == []
+    assert table(cron, UTC_ZONE).between(at("2031-05-04T08:00"), at("2031-05-04T08:59"), 3) == []
+    assert table(cron, UTC_ZONE).between(at("2031-05-04T08:00"), at("2031-05-04T09:00"), 0) == []
 
 
 def test_a_year_of_minutes_takes_no_time() -> None:
     started = time.process_time()
     end = at("2031-05-04T09:00")
-    found = due_between(parse_cron("* * * * *"), ZoneInfo("America/New_York"), end - timedelta(days=365), end, 100)
+    found = table(parse_cron("* * * * *"), ZoneInfo("America/New_York")).between(end - timedelta(days=365), end, 100)
     assert time.process_time() - started < 0.1
     assert found == [end - MINUTE * n for n in reversed(range(100))]
 
@@ -616,7 +624,8 @@ def test_no_text_whatever_raises_anything_but_our_errors(text: str) -> None:
 
 
 def planned(now: str, catch_up: str, *, due: str = "10:00", expression: str = "*/5 * * * *") -> Plan:
-    return plan(at(f"2031-05-04T{due}"), at(f"2031-05-04T{now}"), catch_up, 60, parse_cron(expression), UTC_ZONE)
+    timetable = table(parse_cron(expression), UTC_ZONE)
+    return schedule.plan(at(f"2031-05-04T{due}"), at(f"2031-05-04T{now}"), catch_up, 60, timetable)
 
 
 def clock(instants: tuple[datetime, ...]) -> list[str]:
@@ -665,7 +674,7 @@ def test_the_stored_due_time_runs_even_if_the_expression_no_longer_has_it(catch_
 
 @pytest.mark.parametrize("catch_up", POLICIES)
 def test_nothing_runs_before_its_time(catch_up: str) -> None:
-    assert planned("09:59:59", catch_up) == Plan((), at("2031-05-04T10:00"))
+    assert planned("09:59:59", catch_up) == Plan(None, (), (), at("2031-05-04T10:00"))
 
 
 @pytest.mark.parametrize(
@@ -680,23 +689,19 @@ def test_nothing_runs_before_its_time(catch_up: str) -> None:
 )
 def test_a_one_shot_runs_unless_it_is_missed_and_skipped(late_s: int, catch_up: str, runs: bool) -> None:
     due_at = at("2031-05-04T10:00")
-    result = plan(due_at, due_at + timedelta(seconds=late_s), catch_up, 60, None, None)
-    assert result == Plan((due_at,) if runs else (), None)
+    result = schedule.plan(due_at, due_at + timedelta(seconds=late_s), catch_up, 60, None)
+    assert result.slots == ((due_at,) if runs else ())
+    assert result.missed == (None if runs else Span(due_at, due_at, 1))
+    assert result.next_run is None
 
 
 def test_a_plan_is_made_in_the_zone_of_the_cue() -> None:
     due_at = local_instant(datetime.fromisoformat("2025-11-02T01:30"), ZoneInfo("America/New_York"))
-    result = plan(
-        due_at,
-        due_at + timedelta(hours=2),
-        "replay_all_missed",
-        60,
-        parse_cron("30 1 * * *"),
-        ZoneInfo("America/New_York"),
-    )
-    assert result == Plan((due_at,), at("2025-11-03T06:30"))
+    timetable = cron_timetable("30 1 * * *", "America/New_York")
+    result = schedule.plan(due_at, due_at + timedelta(hours=2), "replay_all_missed", 60, timetable)
+    assert result == Plan(None, (due_at,), (), at("2025-11-03T06:30"))
 
 
 def test_an_aware_instant_of_any_zone_will_do() -> None:
     tokyo = datetime(2031, 5, 4, 9, tzinfo=timezone(timedelta(hours=9)))
-    assert next_due(parse_cron("@hourly"), UTC_ZONE, tokyo) == at("2031-05-04T01:00")
+    assert table(parse_cron("@hourly"), UTC_ZONE).next(tokyo) == at("2031-05-04T01:00")

@@ -122,8 +122,19 @@ def test_a_schedule_shows_cron_or_at() -> None:
     owner = make.account()
     recurring = render(make.recurring(owner))["schedule"]
     assert recurring == {"type": "recurring", "cron": "*/5 * * * *", "timezone": "UTC"}
+    interval = render(make.recurring(owner, cron="", every_s=5400, anchor=NOW))["schedule"]
+    assert interval.items() >= {"every": "1h30m", "anchor": "2031-05-04T09:00:00Z"}.items()
+    assert "cron" not in interval
     once = render(make.cue(owner, is_lenient=True))["schedule"]
     assert once == {"type": "once", "at": "2031-05-04T09:00:00Z", "timezone": "UTC"}
+
+
+def test_a_schedule_shows_the_rules_that_were_set() -> None:
+    rules = {"starts_at": NOW, "ends_at": NOW, "max_runs": 3, "jitter_s": 9, "dst": "skip", "overlap": "queue"}
+    shown = render(make.recurring(make.account(), **rules))["schedule"]
+    at = "2031-05-04T09:00:00Z"
+    set_ones = {"starts_at": at, "ends_at": at, "max_runs": 3, "jitter_seconds": 9, "dst": "skip", "overlap": "queue"}
+    assert shown == {"type": "recurring", "cron": "*/5 * * * *", "timezone": "UTC"} | set_ones
 
 
 def test_the_lane_the_secret_and_the_periodic_task_stay_inside() -> None:

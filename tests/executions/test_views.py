@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 CLOSED: dict[str, list[tuple[str, dict | None]]] = {
     "cues/<str:cue_id>": [("GET", None), ("PATCH", {"name": "mine"}), ("DELETE", None)],
+    "cues/<str:cue_id>/explain": [("GET", None)],
     "cues/<str:cue_id>/fire": [("POST", {})],
+    "cues/<str:cue_id>/ledger": [("GET", None)],
     "cues/<str:cue_id>/pause": [("POST", None)],
     "cues/<str:cue_id>/resume": [("POST", None)],
     "executions/<str:execution_id>": [("GET", None)],

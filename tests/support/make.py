@@ -5,7 +5,7 @@ from typing import Any
 
 from cueapi import accounts, outbound
 from cueapi.models import Account
-from cues import beat
+from cues import beat, history
 from cues.models import Cue
 from executions.models import Execution
 from executions.states import FINAL, Status, Trigger
@@ -38,6 +38,7 @@ def cue(owner: Account, **columns: Any) -> Cue:
     made = Cue(account=owner, **given | columns)
     beat.sync(made)
     made.save(force_insert=True)
+    history.begin(made, now=made.created_at)
     return made
 
 

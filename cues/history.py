@@ -1,0 +1,75 @@
+"""A cue's past: what its schedule was when, and what became of each of its windows.
+
+Whoever changes a schedule or a status calls this in the same transaction, with the cue's row locked. The windows that
+the old definition leaves behind get their verdict, so that none is without one.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from cues.models import Cue, CueStatus, Definition, LedgerEntry, Verdict
+from cues.schedule import TICK, Span
+
+
+def begin(cue: Cue, *, now: datetime) -> None:
+    """Note the first definition of a new cue."""
+    Definition.objects.create(cue=cue, since=now, **cue.facts)
+
+
+def turn(cue: Cue, *, next_run_was: datetime | None, now: datetime) -> datetime:
+    """Note that the cue's schedule or status is another one from now on; from when on exactly.
+
+    `next_run_was` is the window that it would have run next. Windows that the old definition still owed are left, for
+    they can no longer run: their time is over, or the new definition has none then.
+    """
+    was = Definition.objects.filter(cue=cue).latest("since")
+    since = max(now, cue.last_slot or now, was.since + TICK)
+    still_owed = next_run_was is not None and next_run_was == cue.next_run
+    left = None if still_owed else _left_behind(was, next_run_was, until=since)
+    if left is not None:
+        paused = CueStatus.PAUSED in (was.status, cue.status)
+        write([entry_of(cue, left, Verdict.PAUSED if paused else Verdict.CHANGED)])
+    Definition.objects.create(cue=cue, since=since, **cue.facts)
+    return since
+
+
+def unsettled(cue: Cue, *, now: datetime) -> Span | None:
+    """The windows up to now that have no verdict: those that a pause lets pass, and those that are just due."""
+    latest = Definition.objects.filter(cue=cue).order_by("-since").first()
+    return _left_behind(latest, cue.next_run, until=now) if latest is not None else None
+
+
+def write(entries: Iterable[LedgerEntry]) -> None:
+    """Store verdicts; a window that has one keeps it."""
+    LedgerEntry.objects.bulk_create(entries, ignore_conflicts=True)
+
+
+def entry_of(cue: Cue, span: Span, verdict: Verdict) -> LedgerEntry:
+    """The verdict on consecutive windows that made no execution."""
+    last_at = span.last if span.count > 1 else None
+    return LedgerEntry(cue=cue, first_at=span.first, last_at=last_at, windows=span.count, verdict=verdict)
+
+
+def _left_behind(was: Definition, next_run: datetime | None, *, until: datetime) -> Span | None:
+    """The windows up to `until` that came due under the old definition and have no verdict."""
+    if was.status == CueStatus.ACTIVE:
+        return _from(was, next_run, until)
+    if was.status == CueStatus.PAUSED:
+        return _from(was, _first_while_paused(was), until)
+    return None
+
+
+def _first_while_paused(was: Definition) -> datetime | None:
+    timetable = was.timetable
+    if timetable is not None:
+        return timetable.next(was.since)
+    return was.at if was.at and was.at > was.since else None
+
+
+def _from(was: Definition, first: datetime | None, until: datetime) -> Span | None:
+    if first is None or first > until:
+        return None
+    timetable = was.timetable
+    if timetable is None:
+        return Span(first, first, 1)
+    return Span(first, max(first, timetable.previous(until) or first), 1 + timetable.count(first, until))
