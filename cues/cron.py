@@ -40,7 +40,7 @@ class Cron:
 
 @dataclass(frozen=True)
 class _Field:
-    """One of the five columns and the numbers it may hold; `top` is where `*` and `5/15` end."""
+    """One of the five columns and the numbers it may hold; `top` is where `*` ends."""
 
     label: str
     low: int
@@ -162,8 +162,8 @@ def _read_item(field: _Field, text: str) -> _Item:
 
 
 def _open_end(field: _Field, start: int, step_text: str | None) -> int:
-    """`5` is 5 alone; `5/15` goes on to the end of the field."""
-    return max(start, field.top) if step_text else start
+    """`5` is 5 alone; `5/15` goes on to the end of the field, for weekdays to 7, which is Sunday again."""
+    return field.highest if step_text else start
 
 
 def _range_end(field: _Field, start: int, last: str, item: str) -> int:
