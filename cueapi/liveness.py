@@ -1,6 +1,8 @@
-"""Signs of life: beat leaves one at each cycle, `/health` and `/status` read it."""
+"""Signs of life: each beat leaves one at each cycle; `/health`, `/status` and `/metrics` read them."""
 
 import json
+import os
+import socket
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +11,9 @@ from django.db import Error, connection
 
 from cueapi.volatile import Unavailable, store
 
-BEAT_KEY = "alive:beat"
+BEATS_KEY = "alive:beats"
 BEAT_SILENT_S = 30
+BEAT_FORGOTTEN_S = 3600  # a beat that was killed is told as silent for this long
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,38 @@ class BeatCycle:
         return datetime.fromtimestamp(self.at, UTC)
 
 
-def beat_lives(cycle: BeatCycle) -> None:
-    """Leave the sign. A store that is down is no reason to stop scheduling."""
+def name_of_this_process() -> str:
+    """Host and process id: enough to find the process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def beat_lives(beat: str, cycle: BeatCycle) -> None:
+    """Leave the sign of this beat. A store that is down is no reason to stop scheduling."""
     try:
-        store().set(BEAT_KEY, json.dumps(asdict(cycle)), ex=86_400)
+        store().hset(BEATS_KEY, beat, json.dumps(asdict(cycle)))
     except Unavailable:
         return
+
+
+def beat_ends(beat: str) -> None:
+    """A beat that stops in good order takes its sign away."""
+    try:
+        store().hdel(BEATS_KEY, beat)
+    except Unavailable:
+        return
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A beat process and its last cycle. `state` is ok or silent: it hangs, or it was killed."""
+
+    name: str
+    cycle: BeatCycle
+    silent_s: float
+
+    @property
+    def state(self) -> str:
+        return "ok" if self.silent_s <= BEAT_SILENT_S else "silent"
 
 
 @dataclass(frozen=True)
@@ -39,7 +68,12 @@ class Health:
     database: str  # ok, error
     volatile: str  # ok, error
     beat: str  # ok, stale, unknown
-    cycle: BeatCycle | None
+    beats: tuple[Beat, ...]  # the one that was heard of last comes first
+
+    @property
+    def cycle(self) -> BeatCycle | None:
+        """The last cycle of any beat."""
+        return self.beats[0].cycle if self.beats else None
 
     @property
     def is_healthy(self) -> bool:
@@ -47,17 +81,30 @@ class Health:
 
 
 def look(*, now: datetime) -> Health:
-    """Ask the database and the store, each with one cheap question."""
+    """Ask the database and the store, each with one cheap question. One beat that cycles is enough."""
     database = _database()
     try:
-        text = store().get(BEAT_KEY)
+        beats = _beats(now)
     except Unavailable:
-        return Health(database, "error", "unknown", None)
-    cycle = _cycle(text)
-    if cycle is None:
-        return Health(database, "ok", "unknown", None)
-    silent_s = now.timestamp() - cycle.at
-    return Health(database, "ok", "ok" if silent_s <= BEAT_SILENT_S else "stale", cycle)
+        return Health(database, "error", "unknown", ())
+    if not beats:
+        return Health(database, "ok", "unknown", ())
+    return Health(database, "ok", "ok" if beats[0].state == "ok" else "stale", beats)
+
+
+def _beats(now: datetime) -> tuple[Beat, ...]:
+    """The beats that were heard of lately; the others are forgotten."""
+    signs = {_text(name): _cycle(sign) for name, sign in store().hgetall(BEATS_KEY).items()}
+    beats = [Beat(name, cycle, now.timestamp() - cycle.at) for name, cycle in signs.items() if cycle is not None]
+    known = [beat for beat in beats if beat.silent_s <= BEAT_FORGOTTEN_S]
+    forgotten = signs.keys() - {beat.name for beat in known}
+    if known and forgotten:
+        store().hdel(BEATS_KEY, *forgotten)
+    return tuple(sorted(known or beats, key=lambda beat: beat.silent_s))
+
+
+def _text(name: Any) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 def _cycle(text: Any) -> BeatCycle | None:

@@ -1,8 +1,11 @@
 """The shapes of what the service says of itself."""
 
+from typing import Any
+
 from rest_framework import serializers
 
 from cueapi import fields
+from cueapi.liveness import Beat
 
 
 class PollerOut(serializers.Serializer):
@@ -10,6 +13,13 @@ class PollerOut(serializers.Serializer):
     seconds_ago = fields.Whole(allow_null=True)
     cues_last_cycle = fields.Whole(allow_null=True)
     cycle_duration_ms = fields.Whole(allow_null=True)
+
+
+class BeatOut(serializers.Serializer):
+    name = fields.Text(help_text="host and process id")
+    state = serializers.ChoiceField(["ok", "silent"], help_text="silent: it hangs, or it was killed")
+    seconds_ago = fields.Whole(help_text="since its last cycle")
+    cycle_duration_ms = fields.Whole()
 
 
 class ServicesOut(serializers.Serializer):
@@ -36,5 +46,15 @@ class HealthOut(serializers.Serializer):
     timestamp = fields.Instant()
     services = ServicesOut()
     poller = PollerOut()
+    beats = BeatOut(many=True)
     workers = WorkersOut()
     queue = QueueOut()
+
+
+def render_beat(beat: Beat) -> dict[str, Any]:
+    return {
+        "name": beat.name,
+        "state": beat.state,
+        "seconds_ago": max(0, round(beat.silent_s)),
+        "cycle_duration_ms": beat.cycle.duration_ms,
+    }

@@ -34,6 +34,7 @@ class HealthView(UnlimitedView):
                     "cues_last_cycle": cycle.cues if cycle else None,
                     "cycle_duration_ms": cycle.duration_ms if cycle else None,
                 },
+                "beats": [shapes.render_beat(beat) for beat in seen.beats],
                 "workers": {"active_count": active},
                 "queue": health.counters(now=now) if seen.database == "ok" else health.UNKNOWN,
             }

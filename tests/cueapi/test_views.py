@@ -7,7 +7,7 @@ import pytest
 from django.conf import LazySettings
 
 from cueapi import clock, liveness, usage
-from cueapi.liveness import BEAT_KEY, BEAT_SILENT_S, BeatCycle
+from cueapi.liveness import BEAT_SILENT_S, BEATS_KEY, BeatCycle
 from cueapi.models import Account
 from cueapi.volatile import store
 from tests.support.api import Api
@@ -118,8 +118,35 @@ def test_the_header_is_read_in_any_case(api: Api, path: str, confirmation: str) 
 # --- The service ------------------------------------------------------------------------------------------------
 
 
-def beat_ran(seconds_ago: float) -> None:
-    liveness.beat_lives(BeatCycle(clock.now().timestamp() - seconds_ago, cues=0, duration_ms=4))
+def beat_ran(seconds_ago: float, name: str = "host:1") -> None:
+    liveness.beat_lives(name, BeatCycle(clock.now().timestamp() - seconds_ago, cues=0, duration_ms=4))
+
+
+def beats(anyone: Api) -> list[tuple[str, str]]:
+    return [(beat["name"], beat["state"]) for beat in anyone.get("/health").json()["beats"]]
+
+
+def test_a_beat_that_hangs_beside_one_that_runs_is_named(anyone: Api) -> None:
+    beat_ran(seconds_ago=1, name="host:1")
+    beat_ran(seconds_ago=BEAT_SILENT_S + 5, name="host:2")
+    assert beats(anyone) == [("host:1", "ok"), ("host:2", "silent")]
+    assert anyone.get("/health").json()["status"] == "healthy"
+    assert anyone.get("/health").json()["poller"]["seconds_ago"] <= 2
+
+
+def test_a_beat_that_stopped_in_order_is_gone_and_one_that_was_killed_is_forgotten_in_time(anyone: Api) -> None:
+    for number in range(3):
+        beat_ran(seconds_ago=1, name=f"host:{number}")
+    liveness.beat_ends("host:0")
+    beat_ran(seconds_ago=liveness.BEAT_FORGOTTEN_S + 5, name="host:1")
+    assert beats(anyone) == [("host:2", "ok")]
+    assert beats(anyone) == [("host:2", "ok")]
+
+
+def test_the_last_beat_of_all_is_told_however_long_ago_it_was(anyone: Api) -> None:
+    beat_ran(seconds_ago=liveness.BEAT_FORGOTTEN_S + 5)
+    assert beats(anyone) == [("host:1", "silent")]
+    assert anyone.get("/health").json()["services"]["poller"] == "stale"
 
 
 def test_status_is_healthy_while_beat_runs(anyone: Api) -> None:
@@ -150,7 +177,7 @@ def test_status_and_health_say_that_the_store_is_down(anyone: Api, settings: Laz
 
 @pytest.mark.parametrize("left_behind", ["", "nonsense", "[]", "{}", '{"at": 1}'])
 def test_a_sign_of_life_that_cannot_be_read_is_none(anyone: Api, left_behind: str) -> None:
-    store().set(BEAT_KEY, left_behind)
+    store().hset(BEATS_KEY, "host:1", left_behind)
     answer = anyone.get("/status")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
 

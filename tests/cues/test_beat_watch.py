@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from cues import beat
 from cues.beat import Watch
@@ -186,3 +186,41 @@ def test_what_was_announced_is_not_kept_for_ever(owner, sent) -> None:
     Cue.objects.update(next_run=None)
     watch.tick(NOW + beat.ANNOUNCE_AGAIN)
     assert watch.announced == {}
+
+
+# --- What does not grow -----------------------------------------------------------------------------------------
+
+
+def plan_of(query: Any) -> str:
+    """How the database would run it, if its tables were large."""
+    sql, values = query.query.sql_with_params()
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        cursor.execute(f"{explain} {sql}", values)
+        return str(cursor.fetchall())
+
+
+def test_the_ordinary_tasks_are_read_by_an_index_that_leaves_the_cues_out(owner) -> None:
+    make.recurring(owner)
+    scheduler = beat.CueScheduler.__new__(beat.CueScheduler)
+    assert "cues_ordinary_periodic_task" in plan_of(scheduler.enabled_models_qs().order_by())
+    assert beat.FIRE_TASK not in scheduler.enabled_models_qs().values_list("task", flat=True)
+
+
+def test_a_crontab_to_share_is_found_by_an_index(owner, django_assert_num_queries) -> None:
+    make.recurring(owner)
+    with CaptureQueriesContext(connection) as queries:
+        make.recurring(owner)
+    (look,) = [q["sql"] for q in queries if q["sql"].startswith("SELECT") and "crontabschedule" in q["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{'EXPLAIN' if connection.vendor == 'postgresql' else 'EXPLAIN QUERY PLAN'} {look}")
+        plan = str(cursor.fetchall())
+    assert "cues_crontab_spec" in plan or connection.vendor == "postgresql"  # which reads a table of one row whole
+    assert CrontabSchedule.objects.count() == 1
+
+
+def test_what_is_due_is_read_by_its_index(owner) -> None:
+    make.recurring(owner)
+    assert "cue_due" in plan_of(Cue.objects.due(NOW).order_by("next_run").values_list("id")[:100])

@@ -79,7 +79,10 @@ class Installation:
         return done.stdout
 
     def start(self, name: str) -> None:
-        """Start `web`, `worker`, `beat` or `broker` and wait until it is ready (beat: only started)."""
+        """Start `web`, `worker`, `beat` or `broker` and wait until it is ready (beat: only started).
+
+        `beat-2` is a second one.
+        """
         assert not self.is_running(name), f"{name} runs already"
         with open(self._log_path(name), "ab") as log:
             self._processes[name] = subprocess.Popen(
@@ -136,7 +139,7 @@ class Installation:
     def _command(self, name: str) -> str | list[str]:
         if name == "broker":
             return broker_command(self.var_dir)
-        return "exec " + parse_procfile((ROOT / "Procfile").read_text()).processes[name]
+        return "exec " + parse_procfile((ROOT / "Procfile").read_text()).processes[name.partition("-")[0]]
 
     def _is_ready(self, name: str) -> bool:
         assert self.is_running(name), f"{name} ended at once:\n{self.log(name)}"
