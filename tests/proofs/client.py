@@ -37,6 +37,9 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._answer("POST", path, json=body)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._answer("PATCH", path, json=body)
+
     def create_cue(self, name: str, schedule: Mapping[str, Any], url: str, **fields: Any) -> Any:
         """The new cue."""
         return self.post("/v1/cues", {"name": name, "schedule": schedule, "callback": {"url": url}, **fields})
