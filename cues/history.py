@@ -7,6 +7,7 @@ the old definition leaves behind get their verdict, so that none is without one.
 from collections.abc import Iterable
 from datetime import datetime
 
+from cueapi import bulk
 from cues.models import Cue, CueStatus, Definition, LedgerEntry, Verdict
 from cues.schedule import TICK, Span
 
@@ -41,7 +42,7 @@ def unsettled(cue: Cue, *, now: datetime) -> Span | None:
 
 def write(entries: Iterable[LedgerEntry]) -> None:
     """Store verdicts; a window that has one keeps it."""
-    LedgerEntry.objects.bulk_create(entries, ignore_conflicts=True)
+    bulk.insert(list(entries))
 
 
 def entry_of(cue: Cue, span: Span, verdict: Verdict) -> LedgerEntry:

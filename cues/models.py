@@ -141,7 +141,8 @@ class Schedule(models.Model):
         """When it comes due; None for a one-shot. Raises InvalidTimezone and InvalidSchedule."""
         if not self.is_recurring:
             return None
-        return Timetable(self._rhythm, self.starts_at, self.ends_at, self.jitter_s, seed=self.id_of_cue)
+        seed = self.id_of_cue if self.jitter_s else ""  # without jitter, equal schedules are equal timetables
+        return Timetable(self._rhythm, self.starts_at, self.ends_at, self.jitter_s, seed)
 
     @property
     def _rhythm(self) -> Rhythm:

@@ -7,6 +7,7 @@ asks `plan` which windows to run. Contract 3.2, 3.3, 3.4 and 3.7.
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cueapi.errors import InvalidSchedule
 from cues.cron import Cron, parse_cron, refused, shown, to_numeric_fields
@@ -118,6 +119,7 @@ class Plan:
         return self.missed.last if self.missed else None
 
 
+@lru_cache(maxsize=1024)  # cues of one message often share a schedule
 def plan(due_at: datetime, now: datetime, catch_up: str, grace_s: float, timetable: Timetable | None) -> Plan:
     """What a cue whose stored `next_run` is `due_at` must do at `now` (contract 3.7).
 

@@ -19,7 +19,7 @@ from cueapi.signing import canonical_json
 from cues import beat, history
 from cues import lifecycle as cue_lifecycle
 from cues.definition import check_payload_size
-from cues.models import Cue
+from cues.models import SCHEDULE_COLUMNS, Cue
 from cues.services import CueNotFound
 from executions import birth, windows
 from executions.models import Execution
@@ -27,6 +27,8 @@ from executions.states import FINAL, Trigger
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 HELD_WAIT_S = 0.5
+FIRED_WITH = (*SCHEDULE_COLUMNS, "account_id", "next_run", "last_slot", "fired_count", "periodic_task_id")
+FIRED_WITH += ("transport", "lane", "payload")  # the other columns wait for the delivery: they can be large, or sealed
 
 
 class ExecutionInFlight(Conflict):
@@ -50,6 +52,7 @@ def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .filter(pk__in=cue_ids)
             .order_by("pk")
+            .only(*FIRED_WITH)
         )
         fired = list(windows.settle(due, now=now))
         cue_lifecycle.advance([one.move for one in fired], now=now)

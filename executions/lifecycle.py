@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce
 
+from cueapi import bulk
 from cues.models import Transport
 from executions.models import Execution, Step
 from executions.states import FINAL, Status, may_follow
@@ -23,10 +24,10 @@ class IllegalStep(Exception):
 
 def born(executions: Sequence[Execution], *, reason: str) -> None:
     """Insert new executions with their first step. One whose slot exists already is left out by the database."""
-    Execution.objects.bulk_create(executions, ignore_conflicts=True)
+    bulk.insert(executions)
     alive = set(Execution.objects.filter(pk__in=[e.pk for e in executions]).values_list("pk", flat=True))
-    Step.objects.bulk_create(
-        Step(execution_id=e.pk, at=e.created_at, after=e.status, reason=reason) for e in executions if e.pk in alive
+    bulk.insert(
+        [Step(execution_id=e.pk, at=e.created_at, after=e.status, reason=reason) for e in executions if e.pk in alive]
     )
 
 

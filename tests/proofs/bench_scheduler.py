@@ -83,7 +83,7 @@ def measure(database: str, cues: int, seconds: float) -> Figures:
             cue = client.post("/v1/cues", {"name": "template", "transport": "worker", "schedule": TEMPLATE})
         it.stop("web")
         say(f"{database}, {cues:,} cues: filling")
-        fill(url_of(it), cue["id"], cues=cues, now=datetime.now(UTC))
+        fill(it.database_url, cue["id"], cues=cues, now=datetime.now(UTC))
         for name in ("web", "worker", "beat"):
             it.start(name)
         time.sleep(SETTLE_S)
@@ -156,10 +156,6 @@ def cpu_seconds(pid: int) -> float:
 def resident_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def url_of(it: Installation) -> str:
-    return it.environment.get("DATABASE_URL") or f"sqlite:///{it.var_dir / 'db.sqlite3'}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 import psycopg
@@ -74,23 +74,26 @@ class Sqlite:
         return "'cue_' || printf('%012d', n)"
 
 
-def fill(database_url: str, template: str, *, cues: int, now: datetime) -> None:
-    """Copy the cue `template` so many times. Call while nothing else uses the database."""
+def fill(database_url: str, template: str, *, cues: int, now: datetime, spread_s: int = EVERY_S) -> None:
+    """Copy the cue `template` so many times, due evenly over `spread_s` seconds from `now` on.
+
+    Call while nothing else uses the database.
+    """
     if database_url.startswith("sqlite"):
         with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
-            _fill(Sqlite(connection), template, cues, now)
+            _fill(Sqlite(connection), template, cues, now, spread_s)
             connection.commit()
             connection.execute("ANALYZE")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return
     with psycopg.connect(database_url, autocommit=True) as connection:
-        _fill(Postgres(connection), template, cues, now)
+        _fill(Postgres(connection), template, cues, now, spread_s)
         for table in TABLES:
             connection.execute(f"VACUUM ANALYZE {table}".encode())
 
 
-def _fill(db: Any, template: str, cues: int, now: datetime) -> None:
-    start = int(now.replace(tzinfo=UTC).timestamp()) if now.tzinfo is None else int(now.timestamp())
+def _fill(db: Any, template: str, cues: int, now: datetime, spread_s: int) -> None:
+    start = int(now.timestamp())
     crontabs = min(max(cues // 10, 1), CRONTABS_MAX)
     _copy(
         db,
@@ -111,10 +114,15 @@ def _fill(db: Any, template: str, cues: int, now: datetime) -> None:
         db,
         "django_celery_beat_periodictask",
         cues,
-        {"id": "10000000 + n", "name": db.id_of_cue, "crontab_id": f"10000000 + 1 + n % {crontabs}", "interval_id": "NULL"},
+        {
+            "id": "10000000 + n",
+            "name": db.id_of_cue,
+            "crontab_id": f"10000000 + 1 + n % {crontabs}",
+            "interval_id": "NULL",
+        },
         where=f"name = '{template}'",
     )
-    due = db.instant(f"{start} + (n * 7919) % {EVERY_S}")  # a prime, so that neighbours are due far apart
+    due = db.instant(f"{start} + (n * 7919) % {spread_s}")  # a prime, so that neighbours are due far apart
     _copy(
         db,
         "cues_cue",

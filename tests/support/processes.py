@@ -128,6 +128,10 @@ class Installation:
     def pid(self, name: str) -> int:
         return self._processes[name].pid
 
+    @property
+    def database_url(self) -> str:
+        return self.environment.get("DATABASE_URL") or f"sqlite:///{self.var_dir / 'db.sqlite3'}"
+
     def log(self, name: str) -> str:
         """All that the process printed so far, over its restarts."""
         path = self._log_path(name)
