@@ -235,6 +235,8 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "alert_type": "outcome_timeout",
     "has_evidence": "true",
     "verdict": "missed",
+    "count": 10,
+    "dry_run": True,
     "from": "2031-05-04T09:00:00Z",
     "to": "2031-06-04T09:00:00Z",
     "query.at": "2031-05-04T09:00:00Z",

@@ -118,6 +118,10 @@ class CronRhythm:
             start = stretch.ends_at
         return total
 
+    def local_times(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """The naive local times in [start, end) that the expression names, whether or not clocks show them."""
+        return _walls(self.rule, start, end, newest_first=False)
+
     @property
     def rule(self) -> Rule:
         return rule_of(self.cron.fields)

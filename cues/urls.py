@@ -8,5 +8,7 @@ urlpatterns = [
     path("auth/me", views.MeView.as_view()),
     path("cues/bulk-delete", views.BulkDeleteView.as_view()),
     path("cues/<str:cue_id>/pause", views.CuePauseView.as_view()),
+    path("cues/<str:cue_id>/preview", views.CuePreviewView.as_view()),
     path("cues/<str:cue_id>/resume", views.CueResumeView.as_view()),
+    path("schedules/preview", views.SchedulePreviewView.as_view()),
 ]

@@ -3,23 +3,27 @@
 `GET /v1/cues/{id}` and `POST /v1/cues/{id}/fire` need executions, so that app serves them.
 """
 
+from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock, usage
 from cueapi.api import ApiView, account_of, checked, key_of, require_confirmation
+from cueapi.errors import InvalidSchedule, ValidationFailed
 from cueapi.openapi import leads_to, page_parameters, refuses
-from cueapi.pagination import page
+from cueapi.pagination import page, whole_number
 from cueapi.serializers import MeAnswer
 from cueapi.views.account import ProfileView
-from cues import services
+from cues import foresight, services
 from cues.models import Cue, CueStatus
-from cues.serializers import answers, requests
+from cues.serializers import answers, previews, requests
+from cues.zones import parse_at, zone
 
 DEFAULT_LIMIT = 50
+PREVIEWED, PREVIEWED_MAX = 10, 100
 HOOK = {"url": "https://hooks.example.org/digest"}
 NIGHTLY = {"name": "nightly-digest", "schedule": {"type": "recurring", "cron": "15 2 * * *"}, "callback": HOOK}
 NOW = {"name": "digest-now", "schedule": {"type": "one-time"}, "callback": HOOK, "payload": {"task": "digest"}}
@@ -138,12 +142,66 @@ class CueResumeView(ApiView):
     @refuses("400 invalid_schedule", "403 cue_limit_exceeded", "404 cue_not_found")
     @extend_schema(
         operation_id="resume_cue",
-        request=None,
-        responses={200: answers.CueOut},
-        summary="Resume a paused cue from now on",
+        request=requests.ResumeIn,
+        responses={
+            200: PolymorphicProxySerializer(
+                component_name="Resumed",
+                serializers=[answers.CueOut, previews.ResumptionOut],
+                resource_type_field_name=None,
+            )
+        },
+        summary="Resume a paused cue from now on, or with dry_run say what that would do",
     )
     def post(self, request: Request, cue_id: str) -> Response:
+        if checked(requests.ResumeIn(data=request.data)).get("dry_run"):
+            cue = services.find(account_of(request), cue_id)
+            return Response(previews.render_resumption(foresight.of_resume(cue, now=clock.now())))
         return _switch(request, cue_id, "active")
+
+
+class CuePreviewView(ApiView):
+    @refuses("400 invalid_schedule", "404 cue_not_found", "422 validation_error")
+    @extend_schema(
+        operation_id="preview_cue",
+        parameters=[
+            OpenApiParameter("count", int, description="due times before and after, 1 to 100, by default 10"),
+            OpenApiParameter("from", datetime, description="RFC 3339: look from then on, not from now"),
+        ],
+        responses={200: previews.PreviewOut},
+        summary="When a cue is due next, was due last, and what clock changes do",
+    )
+    def get(self, request: Request, cue_id: str) -> Response:
+        cue = services.find(account_of(request), cue_id)
+        count = whole_number(request, "count", default=PREVIEWED, low=1, high=PREVIEWED_MAX)
+        start = _start(request.query_params.get("from"), cue.timezone, "query.from") or clock.now()
+        return Response(previews.render(foresight.of_cue(cue, start=start, count=count), cue.status))
+
+
+class SchedulePreviewView(ApiView):
+    @refuses("400 invalid_schedule", "422 invalid_timezone")
+    @extend_schema(
+        operation_id="preview_schedule",
+        request=requests.PreviewIn,
+        responses={200: previews.PreviewOut},
+        summary="When a schedule would be due, before a cue has it",
+    )
+    def post(self, request: Request) -> Response:
+        data = checked(requests.PreviewIn(data=request.data))
+        part = data.get("schedule") or {}
+        start = _start(data.get("from"), part.get("timezone") or "UTC", "body.from")
+        count = data.get("count") or PREVIEWED
+        return Response(previews.render(foresight.of_schedule(part, start=start, count=count, now=clock.now())))
+
+
+def _start(text: str | None, timezone_name: str, where: str) -> datetime | None:
+    """The instant to look from. Raises InvalidTimezone, ValidationFailed."""
+    if not text:
+        return None
+    tz = zone(timezone_name)
+    try:
+        return parse_at(text.replace(" ", "+") if "T" in text else text, tz)
+    except InvalidSchedule:
+        raise ValidationFailed.of(where, "must be a date and a time, such as 2031-05-04T09:00:00Z") from None
 
 
 def _switch(request: Request, cue_id: str, status: str) -> Response:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cueapi.clock import rfc3339
 from cueapi.errors import InvalidSchedule, InvalidTimezone
+from cues import preview, words
 from cues.models import RUNS, Cue, CueStatus, Definition, LedgerEntry, Verdict
 from cues.rhythm import TICK
 from cues.timetable import Timetable
@@ -190,7 +191,9 @@ def _not_due(definition: Definition, at: datetime) -> Explanation:
     around = [
         f"{name} due time is {facts[key]}" for name, key in (("the one before", "previous"), ("the next", "next"))
     ]
-    return Explanation(at, "not_due", f"{sentence}: {', '.join(around)}.", facts=facts)
+    note = preview.note_of(timetable, zone(definition.timezone), at)
+    why = f"{sentence}: {', '.join(around)}.{f' {note}' if note else ''}"
+    return Explanation(at, "not_due", why, facts=facts)
 
 
 def _outside(timetable: Timetable, at: datetime) -> str | None:
@@ -203,7 +206,7 @@ def _outside(timetable: Timetable, at: datetime) -> str | None:
 
 def _rhythm_of(definition: Definition) -> str:
     if definition.every_s is not None:
-        return f"Every {_duration(timedelta(seconds=definition.every_s))}"
+        return f"Every {words.duration(timedelta(seconds=definition.every_s))}"
     return f"“{definition.cron}”"
 
 

@@ -228,6 +228,31 @@ def _unknown(
             yield f"{place}{name[:60]}", f"{place}{near[0]}" if near else None
 
 
+class PreviewIn(fields.Part):
+    """The body of `POST /v1/schedules/preview`: a schedule as on create, nested or flat."""
+
+    schedule = ScheduleIn(allow_null=True)
+    count = fields.Whole(
+        min_value=1, max_value=100, required=False, allow_null=True, help_text="due times, 10 if absent"
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        start = fields.Text(
+            required=False, allow_null=True, help_text="RFC 3339: look from then on, not from now", style=INSTANT
+        )
+        return super().get_fields() | {"from": start}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values: dict[str, Any] = super().to_internal_value(fold_flat_form(data) if isinstance(data, dict) else data)
+        return values
+
+
+class ResumeIn(Optional):
+    """The body of `POST /v1/cues/{id}/resume`, which may be empty."""
+
+    dry_run = fields.Flag(help_text="true: only say what it would do")
+
+
 class BulkDelete(fields.Part):
     """The body of `POST /v1/cues/bulk-delete`."""
 

@@ -122,7 +122,9 @@ def _fill(db: Any, template: str, cues: int, now: datetime, spread_s: int) -> No
         },
         where=f"name = '{template}'",
     )
-    due = db.instant(f"{start} + (n * 7919) % {spread_s}")  # a prime, so that neighbours are due far apart
+    due = db.instant(
+        f"{start} + CAST(n AS bigint) * 7919 % {spread_s}"
+    )  # a prime, so that neighbours are due far apart
     _copy(
         db,
         "cues_cue",
