@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cueapi import outbound
-from cueapi.errors import InvalidPayload, InvalidSchedule
+from cueapi.errors import InvalidPayload, InvalidSchedule, InvalidTimezone
 from cues import lifecycle, schedule
 from cues.models import (
     DEFAULT_MAX_ATTEMPTS,
@@ -21,6 +21,7 @@ from cues.models import (
     ScheduleType,
     default_backoff,
 )
+from cues.timetable import Timetable
 
 PAYLOAD_MAX_BYTES = 1_048_576
 LENIENT_TYPES = ("one-time", "one_time")
@@ -97,13 +98,14 @@ def set_on_failure(cue: Cue, part: dict[str, Any]) -> None:
 
 def set_schedule(cue: Cue, part: dict[str, Any], *, now: datetime) -> str | None:
     """Set the schedule and `next_run`. The warning, if a lenient one-shot was moved to now."""
+    was = _timetable_in_force(cue)
     if part.get("timezone") is not None:
         cue.timezone = part["timezone"]
     zone = schedule.zone(cue.timezone)
     if _keeps_its_time(cue, part):
         return None
     if _type_of(cue, part) == ScheduleType.RECURRING:
-        _set_recurring(cue, part, now=now)
+        _set_recurring(cue, part, was, now=now)
         return None
     return _set_one_shot(cue, part, zone, now=now)
 
@@ -130,8 +132,15 @@ def _type_of(cue: Cue, part: dict[str, Any]) -> ScheduleType:
     raise InvalidSchedule('schedule is required, such as {"type": "recurring", "cron": "*/5 * * * *"}.')
 
 
-def _set_recurring(cue: Cue, part: dict[str, Any], *, now: datetime) -> None:
-    was = cue.timetable if cue.next_run is not None else None
+def _timetable_in_force(cue: Cue) -> Timetable | None:
+    """By which `next_run` was set; None for a cue that is not active, or whose schedule can no longer be read."""
+    try:
+        return cue.timetable if cue.next_run is not None else None
+    except (InvalidSchedule, InvalidTimezone):
+        return None
+
+
+def _set_recurring(cue: Cue, part: dict[str, Any], was: Timetable | None, *, now: datetime) -> None:
     _set_rhythm(cue, part, now=now)
     _set_rules(cue, part)
     cue.is_lenient = False

@@ -4,12 +4,16 @@ Whoever changes a schedule or a status calls this in the same transaction, with 
 the old definition leaves behind get their verdict, so that none is without one.
 """
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
 from cueapi import bulk
+from cueapi.errors import InvalidSchedule, InvalidTimezone
 from cues.models import Cue, CueStatus, Definition, LedgerEntry, Verdict
 from cues.schedule import TICK, Span
+
+log = logging.getLogger(__name__)
 
 
 def begin(cue: Cue, *, now: datetime) -> None:
@@ -52,11 +56,17 @@ def entry_of(cue: Cue, span: Span, verdict: Verdict) -> LedgerEntry:
 
 
 def _left_behind(was: Definition, next_run: datetime | None, *, until: datetime) -> Span | None:
-    """The windows up to `until` that came due under the old definition and have no verdict."""
-    if was.status == CueStatus.ACTIVE:
-        return _from(was, next_run, until)
-    if was.status == CueStatus.PAUSED:
-        return _from(was, _first_while_paused(was), until)
+    """The windows up to `until` that came due under the old definition and have no verdict.
+
+    None, too, where the old definition can no longer be read, so that it can be replaced.
+    """
+    try:
+        if was.status == CueStatus.ACTIVE:
+            return _from(was, next_run, until)
+        if was.status == CueStatus.PAUSED:
+            return _from(was, _first_while_paused(was), until)
+    except (InvalidSchedule, InvalidTimezone):
+        log.exception("cue.unreadable", extra={"cue": was.cue_id})
     return None
 
 

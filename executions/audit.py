@@ -78,7 +78,7 @@ class _Past:
 
 def _read(cues: Sequence[Cue], since: datetime, until: datetime) -> _Past:
     ids = [cue.pk for cue in cues]
-    definitions = Definition.objects.filter(cue__in=ids, since__lte=until).order_by("since")
+    definitions = Definition.objects.filter(cue__in=ids).order_by("since")
     entries = LedgerEntry.objects.filter(cue__in=ids, first_at__gte=since, first_at__lte=until).order_by("first_at")
     runs = Execution.objects.filter(
         cue__in=ids, triggered_by=Trigger.SCHEDULED, scheduled_for__gte=since, scheduled_for__lte=until
@@ -116,7 +116,8 @@ def _windows(cue: Cue, definitions: Sequence[Definition], since: datetime, until
             continue
         timetable = definition.timetable
         if timetable is not None:
-            yield from timetable.between(max(definition.since, since - TICK), min(end, until))
+            start, end = max(definition.since, since - TICK), min(end, until)
+            yield from timetable.between(start, end) if start < end else ()
         elif definition.at and definition.at not in seen and since <= definition.at <= min(end, until):
             seen.add(definition.at)
             yield definition.at

@@ -94,6 +94,29 @@ def test_a_window_that_is_due_outlives_a_change_that_leaves_the_times_alone() ->
     assert len(past(cue)) == 2
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"timezone": "Asia/Kathmandu"},
+        {"dst": "skip"},
+        {"jitter_seconds": 60},
+        {"starts_at": "2031-05-05T00:00:00Z"},
+    ],
+)
+def test_every_part_of_a_schedule_that_is_changed_alone_sets_the_next_run_anew(part: dict[str, Any]) -> None:
+    cue = make.recurring(make.account(), "30 9 * * *", next_run=NOW + 30 * MINUTE)
+    changed = change(cue, NOW, schedule=part)
+    assert changed.next_run == changed.timetable.next(NOW)
+
+
+def test_a_cue_that_can_no_longer_be_read_can_be_mended() -> None:
+    cue = make.recurring(make.account(), timezone="UTC")
+    Cue.objects.update(timezone="Mars/Olympus")
+    Definition.objects.update(timezone="Mars/Olympus")
+    changed = change(cue, NOW + MINUTE, schedule={"timezone": "UTC", "cron": "0 * * * *"})
+    assert changed.next_run == NOW + 60 * MINUTE
+
+
 def test_a_change_while_paused_tells_the_windows_of_each_schedule() -> None:
     cue = make.recurring(make.account(), next_run=NOW + 5 * MINUTE)
     change(cue, NOW, status="paused")

@@ -111,6 +111,17 @@ def test_the_row_of_a_long_span_counts_where_only_its_end_is_looked_at() -> None
     assert (part.windows, part.findings) == (13, [])
 
 
+def test_a_pause_that_goes_on_beyond_the_period_adds_up() -> None:
+    cue = make.recurring(make.account(), created_at=NOW - MINUTE)
+    lifecycle.pause([cue], now=NOW - MINUTE)
+    cue.refresh_from_db()
+    lifecycle.resume(cue, now=NOW + 3 * HOUR)
+    for since, windows in ((NOW - HOUR, 13), (NOW + HOUR, 13), (NOW + 2 * HOUR, 12)):
+        part = audit.audit([cue], since=since, until=since + HOUR * (2 if since < NOW else 1), now=NOW + 3 * HOUR)
+        assert part.findings == []
+        assert part.windows >= windows
+
+
 @pytest.mark.parametrize("columns", [{}, {"catch_up": "skip_missed"}])
 def test_a_one_shot_adds_up_by_itself(columns: dict[str, Any]) -> None:
     cue = make.cue(make.account(), created_at=NOW - MINUTE, **columns)
