@@ -21,9 +21,10 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from cueapi import clock
 from cueapi.console import CheapListAdmin, ConsoleAdmin, as_json, badge, link, plain, pre, utc, utc_text
-from cueapi.errors import ApiError
-from cues import beat, lifecycle, services
+from cueapi.errors import ApiError, InvalidSchedule, InvalidTimezone
+from cues import beat, foresight, lifecycle, services
 from cues.models import Cue, CueStatus
+from cues.schedule import spell_every
 
 STATUS_COLORS = {
     CueStatus.ACTIVE: "success",
@@ -51,17 +52,19 @@ class CueAdmin(ConsoleAdmin):
     )
     fieldsets = (
         (None, {"fields": ("id", "name", "description", "account", "state", "created", "updated")}),
-        ("Schedule", {"fields": ("schedule", "catch_up", "next_run_at", "last_run_at", "run_count", "periodic_task")}),
+        ("Schedule", {"fields": ("schedule", "in_words", "catch_up", "next_run_at", "last_run_at", "periodic_task")}),
+        ("Counts", {"fields": ("run_count", "fired_count")}),
         ("Delivery", {"fields": ("transport", "callback", "callback_header_names", "timeout", "payload_")}),
         ("When it fails", {"fields": ("retries", "on_failure_email", "on_failure_webhook", "on_failure_pause")}),
         ("Outcome", {"fields": ("outcome_deadline", "verification_mode", "assertions", "on_success_fire")}),
-        ("Alerts", {"fields": ("alert_consecutive_failures", "alert_missed_window_multiplier")}),
+        ("Alerts", {"fields": ("alert_consecutive_failures", "alert_missed_window_multiplier", "grace")}),
         ("Fire calls", {"fields": ("require_payload_override", "required_keys")}),
     )
     created = utc("created_at", "created")
     updated = utc("updated_at", "updated")
     next_run_at = utc("next_run", "next run")
     last_run_at = utc("last_run", "last run")
+    grace = plain("alert_grace_s", "grace after a window (seconds)")
     timeout = plain("delivery_timeout_s", "timeout (seconds)")
     outcome_deadline = plain("outcome_deadline_s", "outcome deadline (seconds)")
     payload_ = as_json("payload", "payload")
@@ -75,8 +78,16 @@ class CueAdmin(ConsoleAdmin):
     @display(description="schedule")
     def schedule(self, cue: Cue) -> str | None:
         if cue.is_recurring:
-            return f"{cue.cron} · {cue.timezone}"
+            rhythm = cue.cron or f"every {spell_every(cue.every_s or 0)}"
+            return f"{rhythm} · {cue.timezone}"
         return f"once at {utc_text(cue.at)}" if cue.at else "once"
+
+    @display(description="in words")
+    def in_words(self, cue: Cue) -> str:
+        try:
+            return foresight.describe(cue)
+        except (InvalidSchedule, InvalidTimezone) as error:
+            return f"cannot be read: {error.message}"
 
     @display(description="callback")
     def callback(self, cue: Cue) -> str | None:

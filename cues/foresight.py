@@ -46,11 +46,11 @@ def of_cue(cue: Cue, *, start: datetime, count: int) -> Foresight:
     tz = zone(cue.timezone)
     timetable = cue.timetable
     if timetable is None:
-        return Foresight(f"Once, at {_utc(cue.at)}", cue.timezone, _one_shot(cue, start), _finished(cue))
+        return Foresight(describe(cue), cue.timezone, _one_shot(cue, start), _finished(cue))
     found = preview(timetable, tz, start=start, count=_left(cue, count))
     if cue.status not in OPEN:
         found = replace(found, next=())
-    return Foresight(_description(cue), cue.timezone, found, _finished(cue) or _short(cue, found, count))
+    return Foresight(describe(cue), cue.timezone, found, _finished(cue) or _short(cue, found, count))
 
 
 def of_resume(cue: Cue, *, now: datetime) -> Resumption:
@@ -70,9 +70,11 @@ def of_resume(cue: Cue, *, now: datetime) -> Resumption:
     return Resumption(cue.status, next_run, passed, caught_up, message)
 
 
-def _description(cue: Cue) -> str:
+def describe(cue: Cue) -> str:
+    """The cue's schedule in words. Raises InvalidSchedule and InvalidTimezone for what cannot be read."""
     timetable = cue.timetable
-    assert timetable is not None  # noqa: S101  one-shots are told otherwise
+    if timetable is None:
+        return f"Once, at {_utc(cue.at)}"
     parts = [words.describe(timetable)]
     if cue.max_runs is not None:
         parts.append(f"at most {cue.max_runs} time{'' if cue.max_runs == 1 else 's'}")

@@ -206,6 +206,59 @@ def test_a_cue_without_success_for_too_long_raises_one_alert_and_again_after_as_
     assert Alert.objects.count() == 2
 
 
+# --- A grace of its own -----------------------------------------------------------------------------------------
+
+
+def graced(seconds: int = 600, **columns: Any) -> Cue:
+    """An hourly cue whose first window is at 10:00, with a grace after each window."""
+    cue = hourly(alert_grace_s=seconds, next_run=NOW + HOUR, **columns)
+    cue_lifecycle.watch_from(cue, now=NOW)
+    cue.save()
+    return cue
+
+
+def test_a_window_without_success_within_its_grace_raises_an_alert_and_the_next_window_has_its_own() -> None:
+    cue = graced()
+    assert expected(cue) == NOW + HOUR + 10 * MINUTE
+    assert watches.raise_overdue(now=NOW + HOUR + 9 * MINUTE) == 0
+    assert watches.raise_overdue(now=NOW + HOUR + 10 * MINUTE) == 1
+    alert = Alert.objects.get()
+    assert "within 600 seconds of a window" in alert.message
+    assert alert.metadata["grace_seconds"] == 600
+    assert expected(cue) == NOW + 2 * HOUR + 10 * MINUTE
+
+
+def test_a_success_puts_the_grace_off_to_the_window_after_its_own() -> None:
+    cue = graced()
+    closing.close(flying_for(cue, NOW + HOUR), Status.SUCCESS, reason="a test", now=NOW + HOUR + MINUTE)
+    assert expected(cue) == NOW + 2 * HOUR + 10 * MINUTE
+
+
+def test_a_late_success_of_an_earlier_window_does_not_hide_that_a_later_one_has_none() -> None:
+    cue = graced()
+    closing.close(flying_for(cue, NOW + HOUR), Status.SUCCESS, reason="a test", now=NOW + 2 * HOUR + 5 * MINUTE)
+    assert expected(cue) == NOW + 2 * HOUR + 10 * MINUTE
+
+
+def test_the_earlier_of_grace_and_multiplier_counts() -> None:
+    assert expected(graced(seconds=86_400)) == NOW + 3 * HOUR
+
+
+def test_a_grace_is_set_shown_and_taken_away_over_http(api: Api) -> None:
+    alerts = {"consecutive_failures": 3, "missed_window_multiplier": 2, "grace_seconds": 60}
+    cue = api.post("/v1/cues", make.body(schedule=DAILY, alerts=alerts)).json()
+    assert cue["alerts"] == alerts
+    stored = Cue.objects.get()
+    assert stored.success_expected_by == stored.next_run + timedelta(seconds=60)
+    changed = api.patch(f"/v1/cues/{cue['id']}", {"alerts": {"consecutive_failures": 3}}).json()
+    assert changed["alerts"] == ALERTS
+    assert Cue.objects.get().success_expected_by > stored.success_expected_by
+
+
+def flying_for(cue: Cue, window: datetime) -> Execution:
+    return make.execution(cue, status=Status.DELIVERING, attempts=1, scheduled_for=window, triggered_by="scheduled")
+
+
 def test_the_sweep_looks_at_watches() -> None:
     hourly()
     assert recovery.sweep(now=NOW + 3 * HOUR)["look_at_watches"] == 1
