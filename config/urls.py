@@ -8,11 +8,12 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from cueapi.views.errors import ErrorsPageView
 from cueapi.views.login import DevicePageView
 from cueapi.views.service import FrontDoorView, StatusView
-from executions.views.service import HealthView
+from executions.views.service import HealthView, MetricsView
 
 urlpatterns = [
     path("", FrontDoorView.as_view()),
     path("health", HealthView.as_view()),
+    path("metrics", MetricsView.as_view()),
     path("status", StatusView.as_view()),
     path("auth/device", DevicePageView.as_view()),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),

@@ -1,12 +1,18 @@
 """Doors: how each part of the service does (contract 8.3)."""
 
+import hmac
+
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
+from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import __version__, clock, liveness
 from cueapi.api import UnlimitedView
-from executions import health
+from cueapi.conf import conf
+from cueapi.errors import Unauthorized
+from executions import health, metrics
 from executions.serializers import service as shapes
 
 
@@ -39,3 +45,14 @@ class HealthView(UnlimitedView):
                 "queue": health.counters(now=now) if seen.database == "ok" else health.UNKNOWN,
             }
         )
+
+
+class MetricsView(UnlimitedView):
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        """For Prometheus. Tells what `/health` tells anyone; METRICS_TOKEN keeps it to those who know it."""
+        token = conf().metrics_token
+        given = request.headers.get("Authorization", "").encode()
+        if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            raise Unauthorized("Send METRICS_TOKEN as a bearer token.")
+        return HttpResponse(metrics.text(now=clock.now()), content_type=CONTENT_TYPE_LATEST)

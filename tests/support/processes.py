@@ -83,11 +83,15 @@ class Installation:
 
         `beat-2` is a second one.
         """
+        self.start_command(name, self._command(name))
+
+    def start_command(self, name: str, command: str | list[str]) -> None:
+        """Start another command than the Procfile's in the role of `name`, and wait until it is ready."""
         assert not self.is_running(name), f"{name} runs already"
         with open(self._log_path(name), "ab") as log:
             self._processes[name] = subprocess.Popen(
-                self._command(name),
-                shell=name != "broker",
+                command,
+                shell=isinstance(command, str),
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
