@@ -223,10 +223,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,
     "health_check_interval": 10,
     "retry_on_timeout": True,
+    "queue_order_strategy": "priority",  # in the order of CELERY_TASK_QUEUES, not in turns
     "max_retries": 0,  # to connect in order to publish: kombu would keep a request waiting for 6 s
 }
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue(name) for name in ("fire", "deliver", "slow", "retries", "default")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("default", "fire", "deliver", "slow", "retries")]
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_POOL = "threads"  # deliveries wait for receivers; processes would only wait in more memory
 CELERY_WORKER_CONCURRENCY = CUEAPI.worker_threads

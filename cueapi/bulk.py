@@ -1,4 +1,4 @@
-"""Inserting many new rows at the least cost: columns that are null in every row are left to the database."""
+"""Inserting many new rows at the least cost."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,8 @@ from django.db.models.constants import OnConflict
 def insert(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model; one that breaks a constraint of uniqueness is left out.
 
-    The rows carry their own primary keys, or nobody asks for them. Django's bulk_create names every column there is.
+    Columns that are null in every row are left to the database, where Django's bulk_create names every one there is.
+    The rows carry their own primary keys, or nobody asks for them.
     """
     if not rows:
         return
@@ -22,6 +23,16 @@ def insert(rows: Sequence[models.Model]) -> None:
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
         manager._insert(batch, fields=columns, using=using, on_conflict=OnConflict.IGNORE)
+
+
+def insert_from(model: type[models.Model], columns: Sequence[str], rows: models.QuerySet[Any]) -> None:
+    """Insert what a query gives: `rows` is a values_list with one value for each of `columns`, in their order."""
+    sql, values = rows.query.sql_with_params()
+    connection = connections[router.db_for_write(model)]
+    quote = connection.ops.quote_name
+    into = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(map(quote, columns))})"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{into} {sql}", values)
 
 
 def _is_given(column: Any, rows: Sequence[models.Model]) -> bool:

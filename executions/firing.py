@@ -16,6 +16,7 @@ from cueapi import clock
 from cueapi.errors import BadRequest, Conflict
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
+from cueapi.turns import taking_turns
 from cues import beat, history
 from cues import lifecycle as cue_lifecycle
 from cues.definition import check_payload_size
@@ -46,7 +47,7 @@ def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
     Cues that are not due, not active or unknown are left alone; those that another process holds come back.
     """
     cue_ids = list(cue_ids)
-    with transaction.atomic():
+    with taking_turns(), transaction.atomic():
         due = list(
             Cue.objects.due(now + clock.SKEW)
             .select_for_update(skip_locked=True, no_key=True, of=("self",))

@@ -24,11 +24,12 @@ class IllegalStep(Exception):
 
 def born(executions: Sequence[Execution], *, reason: str) -> None:
     """Insert new executions with their first step. One whose slot exists already is left out by the database."""
+    if not executions:
+        return
     bulk.insert(executions)
-    alive = set(Execution.objects.filter(pk__in=[e.pk for e in executions]).values_list("pk", flat=True))
-    bulk.insert(
-        [Step(execution_id=e.pk, at=e.created_at, after=e.status, reason=reason) for e in executions if e.pk in alive]
-    )
+    alive = Execution.objects.filter(pk__in=[execution.pk for execution in executions])
+    first_steps = alive.values_list("pk", "created_at", Value(""), "status", Value(reason))
+    bulk.insert_from(Step, ["execution_id", "at", "before", "after", "reason"], first_steps)
 
 
 def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
