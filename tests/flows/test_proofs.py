@@ -1,12 +1,13 @@
 """Small versions of the proofs in `tests.proofs`, with real processes: nothing is lost, early, or done twice."""
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from tests.proofs import first_webhook, kill, minute
+from tests.proofs import beats, bench_scheduler, first_webhook, herd, kill, minute
 from tests.proofs.client import Client, running
 from tests.support.deadline import eventually
 from tests.support.processes import Installation
@@ -71,3 +72,27 @@ def test_a_worker_asked_to_stop_records_what_is_in_flight_and_the_next_does_the_
 
 def answer_slowly(received: Received) -> Answer:
     return kill.after(0.5, Answer())
+
+
+def test_killing_beats_again_and_again_misses_nothing_and_doubles_nothing(it: Installation, client: Client) -> None:
+    found = beats.prove(it, client, kills=4, rng=random.Random(3))
+    it.stop("beat-2")
+
+    assert found.faults() == []
+    assert found.windows > 10
+
+
+def test_a_herd_is_fired_once_each_and_for_its_time(receiver: Receiver) -> None:
+    with Installation() as fresh:
+        fresh.start("broker")
+        seen = herd.prove(fresh, receiver, cues=300)
+
+    assert (len(seen.made_ms), seen.doubled, seen.wrong) == (300, 0, 0)
+
+
+def test_beat_is_measured_with_many_cues() -> None:
+    figures = bench_scheduler.measure("sqlite", 3000, seconds=5)
+
+    assert figures.fired > 0
+    assert figures.cues == 3000
+    assert bench_scheduler.growth(figures, figures) == []
