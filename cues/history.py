@@ -21,27 +21,38 @@ def begin(cue: Cue, *, now: datetime) -> None:
     Definition.objects.create(cue=cue, since=now, **cue.facts)
 
 
-def turn(cue: Cue, *, next_run_was: datetime | None, now: datetime) -> datetime:
-    """Note that the cue's schedule or status is another one from now on; from when on exactly.
+def turn(cue: Cue, *, next_run_was: datetime | None, now: datetime) -> None:
+    """Note that the cue's schedule or status is another one from now on.
 
     `next_run_was` is the window that it would have run next. Windows that the old definition still owed are left, for
     they can no longer run: their time is over, or the new definition has none then.
     """
-    was = Definition.objects.filter(cue=cue).latest("since")
-    since = max(now, cue.last_slot or now, was.since + TICK)
+    was = _latest(cue)
+    since = max(now, cue.last_slot or now, was.since + TICK if was else now)
     still_owed = next_run_was is not None and next_run_was == cue.next_run
-    left = None if still_owed else _left_behind(was, next_run_was, until=since)
+    if was is not None and not still_owed:
+        _leave(cue, was, next_run_was, until=since)
+    Definition.objects.create(cue=cue, since=since, **cue.facts)
+
+
+def _leave(cue: Cue, was: Definition, next_run_was: datetime | None, *, until: datetime) -> None:
+    """Give the windows that the old definition still owed their verdict."""
+    left = _left_behind(was, next_run_was, until=until)
     if left is not None:
         paused = CueStatus.PAUSED in (was.status, cue.status)
         write([entry_of(cue, left, Verdict.PAUSED if paused else Verdict.CHANGED)])
-    Definition.objects.create(cue=cue, since=since, **cue.facts)
-    return since
 
 
 def unsettled(cue: Cue, *, now: datetime) -> Span | None:
     """The windows up to now that have no verdict: those that a pause lets pass, and those that are just due."""
-    latest = Definition.objects.filter(cue=cue).order_by("-since").first()
+    latest = _latest(cue)
     return _left_behind(latest, cue.next_run, until=now) if latest is not None else None
+
+
+def _latest(cue: Cue) -> Definition | None:
+    """None for a cue that an earlier release made after the history was begun."""
+    found: Definition | None = Definition.objects.filter(cue=cue).order_by("-since").first()
+    return found
 
 
 def write(entries: Iterable[LedgerEntry]) -> None:

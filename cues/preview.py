@@ -6,8 +6,9 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from cues.rhythm import TICK, CronRhythm
+from cues.rhythm import TICK, CronRhythm, Rhythm
 from cues.timetable import Timetable
+from cues.words import duration
 from cues.zones import change_between, offset_at
 
 DAY = timedelta(days=1)
@@ -18,19 +19,21 @@ NAMED_MAX = 3  # local times in a sentence
 
 @dataclass(frozen=True)
 class Due:
-    """A due time; `note` says what a clock change of that day does."""
+    """A due time; `note` says what a clock change of that day does, `jitter` how much later than its slot it is."""
 
     at: datetime
     local: datetime
     note: str | None
+    jitter: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A clock change of the zone, and what the schedule makes of it."""
+    """A clock change of the zone, what the schedule makes of it, and the first and last local day that it touches."""
 
     at: datetime
-    day: date  # in local time, before the change
+    first: date
+    last: date
     sentence: str
 
 
@@ -47,49 +50,88 @@ def preview(timetable: Timetable, tz: ZoneInfo, *, start: datetime, count: int) 
     gone = list(islice(timetable.back(start), count))
     first = max(min(gone, default=start), start - LOOKS_AHEAD)
     last = min(max(coming, default=start), start + LOOKS_AHEAD)
-    changes = list(_changes(timetable, tz, first - DAY, last + DAY))
-    notes = {change.day: change.sentence for change in changes}
-    return Preview(_dues(coming, tz, notes), _dues(gone, tz, notes), tuple(changes))
+    changes = tuple(_changes(timetable, tz, first - DAY, last + DAY))
+    return Preview(_dues(timetable, tz, coming), _dues(timetable, tz, gone), changes)
 
 
 def note_of(timetable: Timetable, tz: ZoneInfo, at: datetime) -> str | None:
     """What a clock change of the local day of `at` does to the schedule; None when there is none."""
     day = at.astimezone(tz).date()
-    found = (change for change in _changes(timetable, tz, at - DAY, at + DAY) if change.day == day)
-    return next((change.sentence for change in found), None)
+    found = (change for change in _changes(timetable, tz, at - 2 * DAY, at + 2 * DAY))
+    return next((change.sentence for change in found if change.first <= day <= change.last), None)
 
 
-def _dues(instants: Sequence[datetime], tz: ZoneInfo, notes: dict[date, str]) -> tuple[Due, ...]:
-    locals_ = [instant.astimezone(tz) for instant in instants]
-    return tuple(Due(instant, local, notes.get(local.date())) for instant, local in zip(instants, locals_, strict=True))
+def _dues(timetable: Timetable, tz: ZoneInfo, instants: Sequence[datetime]) -> tuple[Due, ...]:
+    notes: dict[date, str | None] = {}
+    dues = []
+    for at in instants:
+        local = at.astimezone(tz)
+        if local.date() not in notes:
+            notes[local.date()] = note_of(timetable, tz, at)
+        dues.append(Due(at, local, notes[local.date()], at - timetable.slot_of(at)))
+    return tuple(dues)
+
+
+# --- Clock changes ----------------------------------------------------------------------------------------------
 
 
 def _changes(timetable: Timetable, tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[Change]:
+    """Those within the bounds of the timetable."""
+    start, end = max(start, timetable.starts_at or start), min(end, timetable.ends_at or end)
     while start < end:
         stop = min(start + STEP, end)
         if offset_at(tz, start) != offset_at(tz, stop):
-            at = change_between(tz, start, stop)
-            yield Change(at, (at - TICK).astimezone(tz).date(), _sentence(timetable, tz, at))
+            yield _change(timetable.rhythm, tz, change_between(tz, start, stop))
         start = stop
 
 
-def _sentence(timetable: Timetable, tz: ZoneInfo, at: datetime) -> str:
+def _change(rhythm: Rhythm, tz: ZoneInfo, at: datetime) -> Change:
+    """The local times from the earlier of `before` and `after` to the later are left out, or come twice."""
     naive = at.replace(tzinfo=None)
     before, after = naive + offset_at(tz, at - TICK), naive + offset_at(tz, at)
+    last = after if after > before else before - TICK  # what was left out may run as the gap ends
+    return Change(at, min(before, after).date(), last.date(), _sentence(rhythm, tz, before, after))
+
+
+def _sentence(rhythm: Rhythm, tz: ZoneInfo, before: datetime, after: datetime) -> str:
     moved = f"clocks go {'forward' if after > before else 'back'} from {before:%H:%M} to {_clock(after, before)}"
-    day = f"{before:%Y-%m-%d} in {tz.key}"
-    rhythm = timetable.rhythm
-    if not isinstance(rhythm, CronRhythm) or rhythm.rule.follows_elapsed_time:
-        return f"On {day} {moved}; this schedule follows elapsed time."
+    day = f"{min(before, after):%Y-%m-%d} in {tz.key}"
+    if not isinstance(rhythm, CronRhythm):
+        shift = f"{duration(abs(after - before))} {'later' if after > before else 'earlier'}"
+        return f"On {day} {moved}; an interval follows elapsed time, so its local times are {shift} from then on."
     walls = list(islice(rhythm.local_times(min(before, after), max(before, after)), NAMED_MAX + 1))
     if not walls:
         return f"On {day} {moved}; no due time of this schedule is touched."
-    times = ", ".join(f"{wall:%H:%M}" for wall in walls[:NAMED_MAX]) + (" and more" if len(walls) > NAMED_MAX else "")
-    if after > before:
-        end = "does not run" if rhythm.dst == "skip" else f"runs at {_clock(after, before)}"
-        return f"{times} does not exist on {day}, because {moved}: it {end}."
-    end = "runs both times" if rhythm.dst == "both" else "runs the first time only"
-    return f"{times} occurs twice on {day}, because {moved}: it {end}."
+    if rhythm.rule.follows_elapsed_time:
+        end = "does not run at times left out" if after > before else "runs both times"
+        return f"On {day} {moved}; this schedule follows elapsed time and {end}."
+    what = "does not exist" if after > before else "occurs twice"
+    ends = _left_out(rhythm.dst, after, before) if after > before else _repeated(rhythm.dst)
+    if len(walls) == 1:
+        return f"{walls[0]:%H:%M} {what} on {day}, because {moved}: it {ends[0]}."
+    what = "do not exist" if after > before else "occur twice"
+    return f"{_named(walls)} {what} on {day}, because {moved}: {ends[1]}."
+
+
+def _named(walls: Sequence[datetime]) -> str:
+    times = [f"{wall:%H:%M}" for wall in walls[:NAMED_MAX]]
+    if len(walls) > NAMED_MAX:
+        return f"{', '.join(times)} and more"
+    return f"{', '.join(times[:-1])} and {times[-1]}"
+
+
+def _left_out(dst: str, after: datetime, before: datetime) -> tuple[str, str]:
+    """What becomes of one local time that does not exist, and of several."""
+    if dst == "skip":
+        return "does not run", "they do not run"
+    end = _clock(after, before)
+    return f"runs at {end}", f"they run once, at {end}"
+
+
+def _repeated(dst: str) -> tuple[str, str]:
+    if dst == "both":
+        return "runs both times", "each runs both times"
+    return "runs the first time only", "each runs the first time only"
 
 
 def _clock(wall: datetime, other: datetime) -> str:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from cues.cron import Cron, Rule, rule_of
 from cues.zones import change_between, offset_at
 
-HORIZON = timedelta(days=5 * 365 + 2)  # five years hold at most two leap days
+HORIZON = timedelta(days=5 * 365 + 3)  # five years hold up to two leap days, and the zone may have moved by one
 TICK = timedelta(microseconds=1)
 
 _DAY = timedelta(days=1)

@@ -76,9 +76,9 @@ def _window_in_minute(definition: Definition, at: datetime) -> datetime | None:
         return at
     start, end = _minute(at), _minute(at) + MINUTE
     due_at = timetable.next(start - TICK)
-    if due_at is None or due_at < end or timetable.slot_of(due_at) >= end:
-        return due_at if due_at is not None and due_at < end else None
-    return due_at
+    if due_at is None:
+        return None
+    return due_at if any(start <= moment < end for moment in (due_at, timetable.slot_of(due_at))) else None
 
 
 def _entry_at(cue: Cue, window: datetime) -> LedgerEntry | None:

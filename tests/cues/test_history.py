@@ -143,6 +143,13 @@ def test_a_clock_that_is_behind_does_not_put_a_definition_before_what_was_done()
     assert changed.next_run == NOW + 6 * MINUTE
 
 
+def test_a_cue_without_a_history_begins_one_at_its_first_change() -> None:
+    cue = make.recurring(make.account(), next_run=NOW + 5 * MINUTE)
+    Definition.objects.all().delete()
+    lifecycle.pause([cue], now=NOW)
+    assert past(cue) == [(NOW, "paused")]
+
+
 def test_the_history_goes_with_the_cue() -> None:
     cue = make.recurring(make.account())
     lifecycle.pause([cue], now=NOW + MINUTE)
