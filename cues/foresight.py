@@ -1,13 +1,16 @@
 """What a cue, or a schedule that is none yet, will do: the preview of its due times, and of a resume."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cues import definition, history, lifecycle, words
-from cues.models import OPEN, Cue, CueStatus, Overlap
+from cues.models import OPEN, CatchUp, Cue, CueStatus, Overlap
 from cues.preview import Due, Preview, preview
+from cues.timetable import Timetable
 from cues.zones import zone
+
+COUNTED = timedelta(days=50 * 366)  # runs further away than that are not counted towards max_runs
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,9 @@ class Foresight:
     timezone: str
     preview: Preview
     message: str | None
+
+    def with_message(self, message: str | None) -> "Foresight":
+        return replace(self, message=_sentences(self.message, message))
 
 
 @dataclass(frozen=True)
@@ -33,24 +39,25 @@ def of_schedule(part: dict[str, Any], *, start: datetime | None, count: int, now
     """The preview of a schedule as a create would take it. Raises what a create raises."""
     cue = Cue()
     warning = definition.set_schedule(cue, part, now=now)
-    jitter_s, cue.jitter_s = cue.jitter_s, 0
-    foresight = of_cue(cue, start=start or now, count=count)
-    if not jitter_s:
-        return replace(foresight, message=foresight.message or warning)
-    message = f"Each cue has its own jitter: a run of it comes up to {jitter_s} seconds after the time given here."
-    return replace(foresight, message=message)
+    description, jitter_s, cue.jitter_s = describe(cue), cue.jitter_s, 0
+    found = of_cue(cue, start=start or now, count=count, now=now)
+    jitter = f"Each cue has its own jitter: a run of it comes up to {jitter_s} seconds after the time given here."
+    told = found.with_message(warning).with_message(jitter if jitter_s else None)
+    return replace(told, description=description)
 
 
-def of_cue(cue: Cue, *, start: datetime, count: int) -> Foresight:
-    """The preview of a cue, jitter included; of a paused one, as if it were active. Raises InvalidSchedule."""
-    tz = zone(cue.timezone)
+def of_cue(cue: Cue, *, start: datetime, count: int, now: datetime) -> Foresight:
+    """The preview of a cue, jitter included; of a paused one, as if it were resumed now. Raises InvalidSchedule."""
     timetable = cue.timetable
     if timetable is None:
-        return Foresight(describe(cue), cue.timezone, _one_shot(cue, start), _finished(cue))
-    found = preview(timetable, tz, start=start, count=_left(cue, count))
+        return Foresight(describe(cue), cue.timezone, _one_shot(cue, start), _state(cue, now=now))
+    allowed = _allowed(cue, timetable, start, count, now=now)
+    found = preview(timetable, zone(cue.timezone), start=start, count=count)
     if cue.status not in OPEN:
-        found = replace(found, next=())
-    return Foresight(describe(cue), cue.timezone, found, _finished(cue) or _short(cue, found, count))
+        return Foresight(describe(cue), cue.timezone, replace(found, next=()), _state(cue, now=now))
+    shown = replace(found, next=found.next[:allowed])
+    why = _why_short(cue, found, shown, count)
+    return Foresight(describe(cue), cue.timezone, shown, _sentences(_state(cue, now=now), why))
 
 
 def of_resume(cue: Cue, *, now: datetime) -> Resumption:
@@ -85,9 +92,14 @@ def describe(cue: Cue) -> str:
     return ", ".join(parts)
 
 
-def _left(cue: Cue, count: int) -> int:
-    """How many of the next due times the cue's max_runs allows."""
-    return count if cue.max_runs is None else min(count, max(0, cue.max_runs - cue.fired_count))
+def _allowed(cue: Cue, timetable: Timetable, start: datetime, count: int, *, now: datetime) -> int:
+    """How many of the `count` due times after `start` the cue's max_runs allows, those up to then being run."""
+    if cue.max_runs is None:
+        return count
+    left = max(0, cue.max_runs - cue.fired_count)
+    if start < now:
+        return min(count, left + timetable.count(max(start, now - COUNTED), now))
+    return min(count, max(0, left - timetable.count(now, min(start, now + COUNTED))))
 
 
 def _one_shot(cue: Cue, start: datetime) -> Preview:
@@ -99,19 +111,29 @@ def _one_shot(cue: Cue, start: datetime) -> Preview:
     return Preview((), (due,), ())
 
 
-def _finished(cue: Cue) -> str | None:
-    if cue.status in OPEN:
+def _state(cue: Cue, *, now: datetime) -> str | None:
+    """What there is to know of a cue that is not active."""
+    if cue.status == CueStatus.ACTIVE:
         return None
-    return f"The cue is {cue.status}, so nothing is due any more. Give it a new schedule to make it active."
+    if cue.status != CueStatus.PAUSED:
+        return f"The cue is {cue.status}, so nothing is due any more. Give it a new schedule to make it active."
+    if cue.is_recurring or cue.at is None or cue.at > now or cue.has_fired:
+        return "The cue is paused: this is what it does once it is resumed."
+    late = "it cannot be resumed without a new time" if cue.catch_up == CatchUp.SKIP else "it runs when it is resumed"
+    return f"The cue is paused and its time has passed: {late}."
 
 
-def _short(cue: Cue, found: Preview, count: int) -> str | None:
+def _why_short(cue: Cue, found: Preview, shown: Preview, count: int) -> str | None:
     """Why there are fewer due times than asked for."""
-    if len(found.next) >= count:
-        return None
-    if cue.max_runs is not None and len(found.next) == _left(cue, count):
+    if len(shown.next) < len(found.next):
         return f"The schedule ends with its max_runs of {cue.max_runs}; {cue.fired_count} of them are done."
+    if len(shown.next) == count:
+        return None
     return "The schedule has no later due time." if cue.ends_at else "No later due time comes within five years."
+
+
+def _sentences(*sentences: str | None) -> str | None:
+    return " ".join(filter(None, sentences)) or None
 
 
 def _utc(instant: datetime | None) -> str:

@@ -77,7 +77,9 @@ def _dues(timetable: Timetable, tz: ZoneInfo, instants: Sequence[datetime]) -> t
 
 def _changes(timetable: Timetable, tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[Change]:
     """Those within the bounds of the timetable."""
-    start, end = max(start, timetable.starts_at or start), min(end, timetable.ends_at or end)
+    if timetable.starts_at:
+        start = max(start, timetable.starts_at - TICK)
+    end = min(end, timetable.ends_at or end)
     while start < end:
         stop = min(start + STEP, end)
         if offset_at(tz, start) != offset_at(tz, stop):

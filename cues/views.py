@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from cueapi import clock, usage
 from cueapi.api import ApiView, account_of, checked, key_of, require_confirmation
-from cueapi.errors import InvalidSchedule, ValidationFailed
+from cueapi.errors import ValidationFailed
 from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import page, whole_number
 from cueapi.serializers import MeAnswer
@@ -20,7 +20,7 @@ from cueapi.views.account import ProfileView
 from cues import foresight, services
 from cues.models import Cue, CueStatus
 from cues.serializers import answers, previews, requests
-from cues.zones import parse_at, zone
+from cues.zones import instant_in, zone
 
 DEFAULT_LIMIT = 50
 PREVIEWED, PREVIEWED_MAX = 10, 100
@@ -153,6 +153,8 @@ class CueResumeView(ApiView):
         summary="Resume a paused cue from now on, or with dry_run say what that would do",
     )
     def post(self, request: Request, cue_id: str) -> Response:
+        if "dry_run" in request.query_params:
+            raise ValidationFailed.of("query.dry_run", 'belongs in the body: {"dry_run": true}')
         if checked(requests.ResumeIn(data=request.data)).get("dry_run"):
             cue = services.find(account_of(request), cue_id)
             return Response(previews.render_resumption(foresight.of_resume(cue, now=clock.now())))
@@ -173,8 +175,8 @@ class CuePreviewView(ApiView):
     def get(self, request: Request, cue_id: str) -> Response:
         cue = services.find(account_of(request), cue_id)
         count = whole_number(request, "count", default=PREVIEWED, low=1, high=PREVIEWED_MAX)
-        start = _start(request.query_params.get("from"), cue.timezone, "query.from") or clock.now()
-        return Response(previews.render(foresight.of_cue(cue, start=start, count=count), cue.status))
+        start, now = _start(request.query_params.get("from"), cue.timezone, "query.from"), clock.now()
+        return Response(previews.render(foresight.of_cue(cue, start=start or now, count=count, now=now), cue.status))
 
 
 class SchedulePreviewView(ApiView):
@@ -190,18 +192,14 @@ class SchedulePreviewView(ApiView):
         part = data.get("schedule") or {}
         start = _start(data.get("from"), part.get("timezone") or "UTC", "body.from")
         count = data.get("count") or PREVIEWED
-        return Response(previews.render(foresight.of_schedule(part, start=start, count=count, now=clock.now())))
+        found = foresight.of_schedule(part, start=start, count=count, now=clock.now())
+        unknown = requests.unknown_in_preview(dict(request.data))
+        return Response(previews.render(found.with_message(unknown)))
 
 
 def _start(text: str | None, timezone_name: str, where: str) -> datetime | None:
     """The instant to look from. Raises InvalidTimezone, ValidationFailed."""
-    if not text:
-        return None
-    tz = zone(timezone_name)
-    try:
-        return parse_at(text.replace(" ", "+") if "T" in text else text, tz)
-    except InvalidSchedule:
-        raise ValidationFailed.of(where, "must be a date and a time, such as 2031-05-04T09:00:00Z") from None
+    return instant_in(text, zone(timezone_name), where=where) if text else None
 
 
 def _switch(request: Request, cue_id: str, status: str) -> Response:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from cueapi.errors import InvalidSchedule, InvalidTimezone
+from cueapi.errors import InvalidSchedule, InvalidTimezone, ValidationFailed
 from cues.cron import shown
 
 _AT_EXAMPLE = "For example '2031-05-04T09:00:00Z' or '2031-05-04T09:00:00+02:00'."
@@ -60,6 +60,17 @@ def parse_at(text: str, tz: ZoneInfo) -> datetime:
     if instant is None or instant.year not in _AT_YEARS:
         raise InvalidSchedule(f"The timestamp {shown(text)} is outside 1970 to 9000. {_AT_EXAMPLE}")
     return instant
+
+
+def instant_in(text: str, tz: ZoneInfo, *, where: str) -> datetime:
+    """The UTC instant of a timestamp in a query or a body, at `where`; raises ValidationFailed.
+
+    In a query a plus that was not escaped arrives as a space.
+    """
+    try:
+        return parse_at(text.replace(" ", "+") if "T" in text else text, tz)
+    except InvalidSchedule:
+        raise ValidationFailed.of(where, "must be a timestamp such as 2031-05-04T09:00:00Z") from None
 
 
 def _to_utc(at: datetime, tz: ZoneInfo) -> datetime:

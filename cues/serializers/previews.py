@@ -14,6 +14,7 @@ class DueOut(serializers.Serializer):
     due_at = fields.Instant(help_text="in UTC")
     local = fields.Text(help_text="in the schedule's zone, with its offset")
     note = fields.Text(allow_null=True, help_text="what a clock change of that day does")
+    jitter_seconds = fields.Whole(help_text="how much later than its slot it is, by the cue's own jitter")
 
 
 class ClockChangeOut(serializers.Serializer):
@@ -66,4 +67,9 @@ def render_resumption(resumption: Resumption) -> dict[str, Any]:
 
 
 def _due(due: Due) -> dict[str, Any]:
-    return {"due_at": rfc3339(due.at), "local": due.local.isoformat(), "note": due.note}
+    return {
+        "due_at": rfc3339(due.at),
+        "local": due.local.isoformat(),
+        "note": due.note,
+        "jitter_seconds": int(due.jitter.total_seconds()),
+    }

@@ -206,7 +206,15 @@ def _given(part: dict[str, Any] | None) -> dict[str, Any]:
 
 def unknown_fields(data: dict[str, Any]) -> str | None:
     """A sentence that names the fields of a create call which were ignored, each with the known one it resembles."""
-    unknown = list(_unknown(CueCreate(), data, known=FLAT))
+    return _told(list(_unknown(CueCreate(), data, known=FLAT)))
+
+
+def unknown_in_preview(data: dict[str, Any]) -> str | None:
+    """The same for a preview; the other fields of a create call may be there and mean nothing."""
+    return _told(list(_unknown(PreviewIn(), data, known=(*FLAT, *CueCreate().fields))))
+
+
+def _told(unknown: list[tuple[str, str | None]]) -> str | None:
     if not unknown:
         return None
     hints = [f"{path} (did you mean {near}?)" if near else path for path, near in unknown[:UNKNOWN_SHOWN]]
@@ -251,6 +259,15 @@ class ResumeIn(Optional):
     """The body of `POST /v1/cues/{id}/resume`, which may be empty."""
 
     dry_run = fields.Flag(help_text="true: only say what it would do")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """A misspelt dry_run must not resume the cue."""
+        unknown = sorted(set(data) - {"dry_run"}) if isinstance(data, dict) else []
+        near = get_close_matches("dry_run", [name[:60].lower() for name in unknown], n=1)
+        if near:
+            raise serializers.ValidationError({near[0]: "is not known; did you mean dry_run?"})
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
 
 
 class BulkDelete(fields.Part):

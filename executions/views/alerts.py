@@ -10,16 +10,17 @@ from rest_framework.response import Response
 
 from cueapi import clock
 from cueapi.api import ApiView, account_of
-from cueapi.errors import BadRequest, InvalidSchedule, ValidationFailed
+from cueapi.errors import BadRequest
 from cueapi.ids import parse_uuid
 from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import flag, page
-from cues import schedule
+from cues.zones import instant_in
 from executions import alerts
 from executions.models import Alert, AlertType
 from executions.serializers import alerts as shapes
 
 LIST_LIMIT = 20
+UTC = ZoneInfo("UTC")
 SYNONYMS = {"consecutive_failure": AlertType.CONSECUTIVE_FAILURES}
 
 
@@ -58,7 +59,7 @@ def _filters(request: Request) -> dict[str, Any]:
     if "alert_type" in query:
         filters["alert_type"] = _alert_type(query["alert_type"])
     if "since" in query:
-        filters["created_at__gte"] = _instant(query["since"].replace(" ", "+"))  # a plus that was not escaped
+        filters["created_at__gte"] = instant_in(query["since"], UTC, where="query.since")
     if "cue_id" in query:
         filters["cue"] = query["cue_id"].replace("\x00", "\ufffd")
     acknowledged = flag(request, "acknowledged")
@@ -72,13 +73,6 @@ def _alert_type(name: str) -> str:
     if name not in AlertType.values:
         raise BadRequest(f"alert_type must be one of: {', '.join(AlertType.values)}.", code="invalid_filter")
     return name
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return schedule.parse_at(text, ZoneInfo("UTC"))
-    except InvalidSchedule:
-        raise ValidationFailed.of("query.since", "must be a timestamp such as 2031-05-04T09:00:00Z") from None
 
 
 class AcknowledgeView(ApiView):

@@ -10,20 +10,21 @@ from rest_framework.response import Response
 from cueapi import clock, throttling
 from cueapi.api import ApiView, account_of, checked
 from cueapi.conf import conf
-from cueapi.errors import InvalidSchedule, ValidationFailed
 from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import page
-from cues import schedule, services
+from cues import services
 from cues import views as cue_views
 from cues.models import Cue, Transport
 from cues.serializers import answers
 from cues.views import CueView
+from cues.zones import instant_in
 from executions import firing, statistics, workers
 from executions.firing import ManualFire
 from executions.models import Execution
 from executions.serializers import executions as shapes
 
 DETAIL_LIMIT = 10
+UTC = ZoneInfo("UTC")
 
 
 class CueListView(cue_views.CueListView):
@@ -101,15 +102,8 @@ def _order(data: dict[str, Any], body: dict[str, Any]) -> ManualFire:
     return ManualFire(
         payload_override=data.get("payload_override"),
         merge_strategy=data.get("merge_strategy") or "merge",
-        send_at=_instant(data["send_at"]) if data.get("send_at") else None,
+        send_at=instant_in(data["send_at"], UTC, where="body.send_at") if data.get("send_at") else None,
         exit_criteria=data.get("exit_criteria"),
         idempotency_key=data.get("idempotency_key"),
         body=body,
     )
-
-
-def _instant(text: str) -> Any:
-    try:
-        return schedule.parse_at(text, ZoneInfo("UTC"))
-    except InvalidSchedule:
-        raise ValidationFailed.of("body.send_at", "must be a timestamp such as 2031-05-04T09:00:00Z") from None

@@ -14,7 +14,7 @@ from cueapi.openapi import page_parameters, refuses
 from cueapi.pagination import page
 from cues import history, services
 from cues.models import Cue, CueStatus, LedgerEntry, Verdict
-from cues.zones import parse_at, zone
+from cues.zones import instant_in, zone
 from executions import explain
 from executions.models import Execution
 from executions.serializers import ledger as shapes
@@ -87,16 +87,7 @@ def _filters(request: Request, cue: Cue) -> dict[str, Any]:
 
 def _instant(request: Request, name: str, cue: Cue) -> datetime | None:
     text = request.query_params.get(name)
-    if text is None:
-        return None
-    if "T" in text:
-        text = text.replace(" ", "+")  # a plus that was not escaped
-    try:
-        return parse_at(text, zone(cue.timezone))
-    except (InvalidSchedule, InvalidTimezone):
-        raise ValidationFailed.of(
-            f"query.{name}", "must be a date and a time, such as 2031-05-04T09:00:00Z or 2031-05-04T09:00"
-        ) from None
+    return None if text is None else instant_in(text, zone(cue.timezone), where=f"query.{name}")
 
 
 def _unsettled(cue: Cue) -> dict[str, Any] | None:
