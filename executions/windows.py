@@ -76,19 +76,19 @@ class _Judge:
     def run(self, slot: datetime, verdict: Verdict) -> None:
         """Run the window, unless its cue's limit or an execution in the way speaks against it."""
         if self.runs_left == 0:
-            self._leave(slot, Verdict.LIMIT, None)
+            self._tell(slot, Verdict.LIMIT, None)
         elif not self.in_the_way or self.cue.overlap == Overlap.ALLOW:
             self._bear(slot, verdict, is_held=False)
         elif self.cue.overlap == Overlap.QUEUE and len(self.in_the_way) <= overlap.HELD_MAX:
             self._bear(slot, Verdict.QUEUED, is_held=True)
         else:
-            self._leave(slot, Verdict.OVERLAP, self.in_the_way[0])
+            self._tell(slot, Verdict.OVERLAP, self.in_the_way[0])
 
     def _bear(self, slot: datetime, verdict: Verdict, *, is_held: bool) -> None:
         execution = birth.new(self.cue, slot, Trigger.SCHEDULED, self.cue.payload, now=self.now, is_held=is_held)
         self.executions.append(execution)
         self.in_the_way.append(execution.pk)
-        self._leave(slot, verdict, execution.pk)
+        self._tell(slot, verdict, execution.pk)
 
-    def _leave(self, slot: datetime, verdict: Verdict, execution_id: UUID | None) -> None:
+    def _tell(self, slot: datetime, verdict: Verdict, execution_id: UUID | None) -> None:
         self.entries.append(LedgerEntry(cue=self.cue, first_at=slot, verdict=verdict, execution_id=execution_id))
