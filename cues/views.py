@@ -142,7 +142,7 @@ class CueResumeView(ApiView):
     @refuses("400 invalid_schedule", "403 cue_limit_exceeded", "404 cue_not_found")
     @extend_schema(
         operation_id="resume_cue",
-        request=requests.ResumeIn,
+        request=previews.ResumeIn,
         responses={
             200: PolymorphicProxySerializer(
                 component_name="Resumed",
@@ -155,7 +155,7 @@ class CueResumeView(ApiView):
     def post(self, request: Request, cue_id: str) -> Response:
         if "dry_run" in request.query_params:
             raise ValidationFailed.of("query.dry_run", 'belongs in the body: {"dry_run": true}')
-        if checked(requests.ResumeIn(data=request.data)).get("dry_run"):
+        if checked(previews.ResumeIn(data=request.data)).get("dry_run"):
             cue = services.find(account_of(request), cue_id)
             return Response(previews.render_resumption(foresight.of_resume(cue, now=clock.now())))
         return _switch(request, cue_id, "active")
@@ -183,18 +183,18 @@ class SchedulePreviewView(ApiView):
     @refuses("400 invalid_schedule", "422 invalid_timezone")
     @extend_schema(
         operation_id="preview_schedule",
-        request=requests.PreviewIn,
+        request=previews.PreviewIn,
         responses={200: previews.PreviewOut},
         summary="When a schedule would be due, before a cue has it",
     )
     def post(self, request: Request) -> Response:
-        data = checked(requests.PreviewIn(data=request.data))
+        body = previews.PreviewIn(data=request.data)
+        data = checked(body)
         part = data.get("schedule") or {}
         start = _start(data.get("from"), part.get("timezone") or "UTC", "body.from")
         count = data.get("count") or PREVIEWED
         found = foresight.of_schedule(part, start=start, count=count, now=clock.now())
-        unknown = requests.unknown_in_preview(dict(request.data))
-        return Response(previews.render(found.with_message(unknown)))
+        return Response(previews.render(found.with_message(body.unknown_fields())))
 
 
 def _start(text: str | None, timezone_name: str, where: str) -> datetime | None:

@@ -1,5 +1,6 @@
-"""The shapes of previews: what a schedule will do, and what a resume would."""
+"""The shapes of previews, of a schedule and of a resume: what comes in and what goes out."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from rest_framework import serializers
@@ -8,6 +9,51 @@ from cueapi import fields
 from cueapi.clock import rfc3339
 from cues.foresight import Foresight, Resumption
 from cues.preview import Due
+from cues.serializers import requests
+
+
+class PreviewIn(fields.Part):
+    """The body of `POST /v1/schedules/preview`: a schedule as on create, nested or flat."""
+
+    schedule = requests.ScheduleIn(allow_null=True)
+    count = fields.Whole(
+        min_value=1, max_value=100, required=False, allow_null=True, help_text="due times, 10 if absent"
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        start = fields.Text(
+            required=False,
+            allow_null=True,
+            help_text="RFC 3339: look from then on, not from now",
+            style=requests.INSTANT,
+        )
+        return super().get_fields() | {"from": start}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        values: dict[str, Any] = super().to_internal_value(
+            requests.fold_flat_form(data) if isinstance(data, dict) else data
+        )
+        return values
+
+    def unknown_fields(self) -> str | None:
+        """A sentence that names what was ignored. The other fields of a create call may be there and mean nothing."""
+        known = (*requests.FLAT, *requests.CueCreate().fields)
+        return requests.unknown_fields(dict(self.initial_data), self, known=known)
+
+
+class ResumeIn(fields.Optional):
+    """The body of `POST /v1/cues/{id}/resume`, which may be empty."""
+
+    dry_run = fields.Flag(help_text="true: only say what it would do")
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """A misspelt dry_run must not resume the cue."""
+        unknown = sorted(set(data) - {"dry_run"}) if isinstance(data, dict) else []
+        near = get_close_matches("dry_run", [name[:60].lower() for name in unknown], n=1)
+        if near:
+            raise serializers.ValidationError({near[0]: "is not known; did you mean dry_run?"})
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
 
 
 class DueOut(serializers.Serializer):

@@ -204,17 +204,12 @@ def _given(part: dict[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in (part or {}).items() if value is not None}
 
 
-def unknown_fields(data: dict[str, Any]) -> str | None:
-    """A sentence that names the fields of a create call which were ignored, each with the known one it resembles."""
-    return _told(list(_unknown(CueCreate(), data, known=FLAT)))
-
-
-def unknown_in_preview(data: dict[str, Any]) -> str | None:
-    """The same for a preview; the other fields of a create call may be there and mean nothing."""
-    return _told(list(_unknown(PreviewIn(), data, known=(*FLAT, *CueCreate().fields))))
-
-
-def _told(unknown: list[tuple[str, str | None]]) -> str | None:
+def unknown_fields(
+    data: dict[str, Any], body: serializers.Serializer | None = None, *, known: tuple[str, ...] = FLAT
+) -> str | None:
+    """A sentence that names the fields of a call (create, if not said) that were ignored, each with the known one it
+    resembles. Those in `known` are let pass at the top level."""
+    unknown = list(_unknown(body or CueCreate(), data, known=known))
     if not unknown:
         return None
     hints = [f"{path} (did you mean {near}?)" if near else path for path, near in unknown[:UNKNOWN_SHOWN]]
@@ -234,40 +229,6 @@ def _unknown(
         elif name not in names:
             near = get_close_matches(name[:60].lower(), names, n=1)
             yield f"{place}{name[:60]}", f"{place}{near[0]}" if near else None
-
-
-class PreviewIn(fields.Part):
-    """The body of `POST /v1/schedules/preview`: a schedule as on create, nested or flat."""
-
-    schedule = ScheduleIn(allow_null=True)
-    count = fields.Whole(
-        min_value=1, max_value=100, required=False, allow_null=True, help_text="due times, 10 if absent"
-    )
-
-    def get_fields(self) -> dict[str, Any]:
-        start = fields.Text(
-            required=False, allow_null=True, help_text="RFC 3339: look from then on, not from now", style=INSTANT
-        )
-        return super().get_fields() | {"from": start}
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        values: dict[str, Any] = super().to_internal_value(fold_flat_form(data) if isinstance(data, dict) else data)
-        return values
-
-
-class ResumeIn(Optional):
-    """The body of `POST /v1/cues/{id}/resume`, which may be empty."""
-
-    dry_run = fields.Flag(help_text="true: only say what it would do")
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """A misspelt dry_run must not resume the cue."""
-        unknown = sorted(set(data) - {"dry_run"}) if isinstance(data, dict) else []
-        near = get_close_matches("dry_run", [name[:60].lower() for name in unknown], n=1)
-        if near:
-            raise serializers.ValidationError({near[0]: "is not known; did you mean dry_run?"})
-        values: dict[str, Any] = super().to_internal_value(data)
-        return values
 
 
 class BulkDelete(fields.Part):

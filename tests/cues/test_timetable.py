@@ -1,119 +1,93 @@
-"""cues.timetable and cues.rhythm: bounds, jitter, intervals, choices at a clock change, and counting."""
+"""cues.timetable: bounds, jitter, and that forwards, backwards and counting tell the same."""
 
-from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
-from zoneinfo import ZoneInfo
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import islice, pairwise, takewhile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cueapi.errors import InvalidSchedule
-from cues.cron import parse_cron
-from cues.rhythm import CronRhythm, Interval, Rhythm
-from cues.schedule import parse_every, plan, spell_every
+from cues.rhythm import TICK
 from cues.timetable import Timetable
-
-NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-TICK = timedelta(microseconds=1)
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def cron(expression: str, zone: str = "UTC", dst: str = "default") -> CronRhythm:
-    return CronRhythm(parse_cron(expression), ZoneInfo(zone), dst)
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+from tests.support.schedules import (
+    AFTER_OFFSETS,
+    CHANGES,
+    DAY,
+    EXPRESSIONS,
+    HOUR,
+    MINUTE,
+    NOON,
+    at,
+    cron,
+    quick,
+    table,
+    timetables_near_a_change,
+)
 
 
 def first(timetable: Timetable, after: datetime, count: int) -> list[datetime]:
     return list(islice(timetable.onward(after), count))
 
 
-# --- Clock changes ----------------------------------------------------------------------------------------------
+# --- Next, previous and lists of them ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("zone", "expression", "after", "default", "skip", "both"),
-    [
-        ("America/New_York", "30 2 * * *", "2025-03-08T12:00", "09T07:00", "10T06:30", "09T07:00"),
-        ("Australia/Lord_Howe", "15 2 * * *", "2025-10-04T12:00", "04T15:30", "05T15:15", "04T15:30"),
-        ("Pacific/Apia", "0 9 30 * *", "2011-12-01T12:00", "30T10:00", "29T19:00", "30T10:00"),
-        ("Africa/Casablanca", "30 2 * * *", "2025-04-05T12:00", "06T02:00", "07T01:30", "06T02:00"),
-        ("Asia/Kathmandu", "30 2 * * *", "2025-04-05T12:00", "05T20:45", "05T20:45", "05T20:45"),
-        ("UTC", "30 2 * * *", "2025-04-05T12:00", "06T02:30", "06T02:30", "06T02:30"),
-    ],
-)
-def test_a_lost_time_by_each_choice(zone: str, expression: str, after: str, default: str, skip: str, both: str) -> None:
-    for dst, due in (("default", default), ("skip", skip), ("both", both)):
-        found = Timetable(cron(expression, zone, dst)).next(at(after))
-        assert found is not None
-        assert found.strftime("%dT%H:%M") == due, dst
-
-
-@pytest.mark.parametrize(
-    ("zone", "expression", "after", "first_pass", "second_pass", "next_day"),
-    [
-        ("America/New_York", "30 1 * * *", "2025-11-01T12:00", "02T05:30", "02T06:30", "03T06:30"),
-        ("Australia/Lord_Howe", "45 1 * * *", "2025-04-05T12:00", "05T14:45", "05T15:15", "06T15:15"),
-        ("Africa/Casablanca", "30 2 * * *", "2025-02-22T12:00", "23T01:30", "23T02:30", "24T02:30"),
-    ],
-)
-def test_a_repeated_time_by_each_choice(
-    zone: str, expression: str, after: str, first_pass: str, second_pass: str, next_day: str
+@quick
+@given(EXPRESSIONS, CHANGES, AFTER_OFFSETS)
+def test_next_is_later_and_previous_of_next_is_itself(
+    expression: str, change: tuple[str, str], offset: timedelta
 ) -> None:
-    for dst, expected in (
-        ("default", [first_pass, next_day]),
-        ("skip", [first_pass, next_day]),
-        ("both", [first_pass, second_pass, next_day]),
-    ):
-        found = first(Timetable(cron(expression, zone, dst)), at(after), len(expected))
-        assert [due.strftime("%dT%H:%M") for due in found] == expected, dst
+    timetable, instant = table(expression, change[0]), at(change[1]) + offset
+    for _ in range(5):
+        due = timetable.next(instant)
+        if due is None:
+            return
+        assert due > instant
+        assert due.tzinfo is UTC
+        assert timetable.previous(due) == due
+        earlier = timetable.previous(due - timedelta(microseconds=1))
+        assert earlier is None or earlier <= instant
+        instant = due
 
 
-@pytest.mark.parametrize("dst", ["default", "skip", "both"])
-def test_an_hourly_job_follows_elapsed_time_by_every_choice(dst: str) -> None:
-    dues = first(Timetable(cron("30 * * * *", "America/New_York", dst)), at("2025-11-02T03:00"), 6)
-    assert {later - earlier for earlier, later in pairwise(dues)} == {HOUR}
+@quick
+@given(EXPRESSIONS, CHANGES, AFTER_OFFSETS, st.integers(1, 11))
+def test_the_nth_due_time_is_the_next_of_the_next(
+    expression: str, change: tuple[str, str], offset: timedelta, count: int
+) -> None:
+    timetable, start = table(expression, change[0]), at(change[1]) + offset
+    instant: datetime | None = start
+    for _ in range(count):
+        instant = timetable.next(instant) if instant else None
+    assume(instant is not None)
+    assert timetable.nth(start, count) == instant
 
 
-# --- Intervals --------------------------------------------------------------------------------------------------
+def test_of_more_windows_than_the_limit_the_newest_are_given_oldest_first() -> None:
+    hourly = table("0 * * * *")
+    found = hourly.between(at("2031-05-04T00:00"), at("2031-05-04T09:00"), 3)
+    assert found == [at("2031-05-04T07:00"), at("2031-05-04T08:00"), at("2031-05-04T09:00")]
+    assert hourly.between(at("2031-05-04T08:00"), at("2031-05-04T08:59"), 3) == []
+    assert hourly.between(at("2031-05-04T08:00"), at("2031-05-04T09:00"), 0) == []
 
 
-def test_an_interval_counts_from_its_anchor_whenever_one_asks() -> None:
-    every = Timetable(Interval(90 * MINUTE, NOON))
-    assert first(every, NOON, 2) == [NOON + 90 * MINUTE, NOON + 180 * MINUTE]
-    assert every.next(NOON + 89 * MINUTE) == NOON + 90 * MINUTE
-    assert every.previous(NOON + 89 * MINUTE) == NOON
-    assert every.next(NOON - 100 * MINUTE) == NOON - 90 * MINUTE
+def test_a_year_of_minutes_takes_no_time() -> None:
+    started = time.process_time()
+    end = at("2031-05-04T09:00")
+    found = table("* * * * *", "America/New_York").between(end - timedelta(days=365), end, 100)
+    assert time.process_time() - started < 0.1
+    assert found == [end - MINUTE * n for n in reversed(range(100))]
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds", "spelled"),
-    [
-        ("15m", 900, "15m"),
-        ("90m", 5400, "1h30m"),
-        ("1h30m", 5400, "1h30m"),
-        ("60s", 60, "1m"),
-        (" 1D ", 86_400, "1d"),
-        ("2w", 1_209_600, "2w"),
-        ("366d", 31_622_400, "52w2d"),
-    ],
-)
-def test_an_interval_is_read_and_spelled(text: str, seconds: int, spelled: str) -> None:
-    assert parse_every(text) == seconds
-    assert spell_every(seconds) == spelled
-    assert parse_every(spelled) == seconds
+def test_an_aware_instant_of_any_zone_will_do() -> None:
+    tokyo = datetime(2031, 5, 4, 9, tzinfo=timezone(timedelta(hours=9)))
+    assert table("@hourly").next(tokyo) == at("2031-05-04T01:00")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "15", "m", "59s", "367d", "1m1h", "-5m", "1.5h", "15 minutes", "9" * 9 + "d", "٣m"]
-)
-def test_any_other_interval_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(InvalidSchedule, match=r"15m|366d"):
-        parse_every(text)
+def test_a_naive_instant_is_refused() -> None:
+    with pytest.raises(ValueError, match="naive"):
+        table("* * * * *").next(datetime(2031, 5, 4))  # noqa: DTZ001
 
 
 # --- Bounds -----------------------------------------------------------------------------------------------------
@@ -153,58 +127,44 @@ def test_jitter_never_reaches_the_next_window() -> None:
     assert max(due - wild.slot_of(due) for due in dues) < 5 * MINUTE
 
 
-RHYTHMS: st.SearchStrategy[Rhythm] = st.sampled_from(
-    [
-        cron(expression, zone, dst)
-        for expression in ("*/7 * * * *", "30 1,2 * * *", "15 */3 * * 1-5", "0 9 1 * 1", "*/20 1-3 * * *")
-        for zone in ("America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "UTC")
-        for dst in ("default", "skip", "both")
-    ]
-) | st.integers(1, 5000).map(lambda minutes: Interval(minutes * MINUTE, NOON))
-STARTS = st.sampled_from(
-    [at("2025-03-08T00:00"), at("2025-11-01T00:00"), at("2011-12-29T00:00"), at("2025-04-05T00:00"), NOON]
-)
-OFFSETS = st.integers(-2 * 86_400, 2 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
+# --- Laws -------------------------------------------------------------------------------------------------------
+
+
+def upto(timetable: Timetable, after: datetime, until: datetime) -> list[datetime]:
+    return list(takewhile(lambda due_at: due_at <= until, timetable.onward(after)))
 
 
 @quick
-@given(RHYTHMS, STARTS, OFFSETS, st.sampled_from([0, 1, 59, 600, 40_000]), st.integers(1, 200))
-def test_onward_back_and_count_tell_the_same(
-    rhythm: Rhythm, start: datetime, offset: timedelta, jitter_s: int, hours: int
-) -> None:
-    timetable = Timetable(rhythm, jitter_s=jitter_s, seed="a")
-    after, until = start + offset, start + offset + hours * HOUR
-    onward = []
-    for due in timetable.onward(after):
-        if due > until:
-            break
-        onward.append(due)
+@given(timetables_near_a_change(), st.integers(1, 200))
+def test_next_between_and_count_tell_the_same(drawn: tuple[Timetable, datetime], hours: int) -> None:
+    timetable, after = drawn
+    until = after + hours * HOUR
+    onward = upto(timetable, after, until)
     assert timetable.between(after, until) == onward
     assert timetable.count(after, until) == len(onward)
+    assert timetable.next(after) == (onward[0] if onward else timetable.next(until))
+    assert timetable.count(after - TICK, until - TICK) == len(upto(timetable, after - TICK, until - TICK))
     assert onward == sorted(set(onward))
 
 
 @quick
-@given(
-    RHYTHMS,
-    STARTS,
-    OFFSETS,
-    st.sampled_from([0, 600]),
-    st.integers(0, 5 * 86_400),
-    st.sampled_from(["skip_missed", "run_once_if_missed", "replay_all_missed"]),
-)
-def test_a_plan_tells_of_every_window_once(
-    rhythm: Rhythm, start: datetime, offset: timedelta, jitter_s: int, late_s: int, catch_up: str
+@given(timetables_near_a_change(), st.integers(1, 200))
+def test_each_slot_within_the_bounds_is_due_once_and_before_the_next(
+    drawn: tuple[Timetable, datetime], hours: int
 ) -> None:
-    timetable = Timetable(rhythm, jitter_s=jitter_s, seed="a")
-    due_at = timetable.next(start + offset)
-    assert due_at is not None
-    now = due_at + timedelta(seconds=late_s)
-    windows = timetable.between(due_at - TICK, now)
-    result = plan(due_at, now, catch_up, 60, timetable)
-    left = result.missed.count if result.missed else 0
-    if result.missed:
-        assert (result.missed.first, result.missed.last) == (windows[0], windows[left - 1])
-    assert list(result.slots) == windows[left:]
-    assert result.next_run == timetable.next(now)
-    assert result.last_slot == windows[-1]
+    timetable, after = drawn
+    until = after + hours * HOUR
+    slots = list(takewhile(lambda slot: slot <= until, timetable.rhythm.onward(after - TICK)))
+    inside = [slot for slot in slots if within(timetable, slot)]
+    dues = upto(timetable, after - DAY, until + DAY)
+    assert [timetable.slot_of(due_at) for due_at in dues if after <= timetable.slot_of(due_at) <= until] == inside
+    for due_at in dues:
+        slot = timetable.slot_of(due_at)
+        following = next(timetable.rhythm.onward(slot), None)
+        assert 0 <= (due_at - slot).total_seconds() <= timetable.jitter_s
+        assert following is None or due_at < following
+
+
+def within(timetable: Timetable, slot: datetime) -> bool:
+    starts_at, ends_at = timetable.starts_at or slot, timetable.ends_at or slot
+    return starts_at <= slot <= ends_at
