@@ -31,7 +31,8 @@ def entry_of(cue: Cue) -> object:
 def test_the_stock_message_fires_a_due_cue_once_and_leaves_one_that_is_not_due(worker: Worker) -> None:
     owner = make.account()
     past = datetime.now(UTC) - timedelta(seconds=5)
-    due = make.recurring(owner, "* * * * *", next_run=past, created_at=past, transport="worker")
+    half_past = f"{(past + 30 * MINUTE).minute} * * * *"  # no other window of its own comes due meanwhile
+    due = make.recurring(owner, half_past, next_run=past, created_at=past, transport="worker")
     later = make.recurring(owner, "* * * * *", next_run=past + 90 * MINUTE, transport="worker")
     for cue in (due, due, later):
         scheduler, entry = entry_of(cue)
