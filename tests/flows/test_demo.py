@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -359,6 +360,17 @@ def test_the_first_run_of_a_recurring_cue_is_shown_with_its_lateness(
     assert "webhook attempt 1 → 200, signature valid, " in text.getvalue()
     assert ending.result.endswith(" ms late")
     assert stand_in.deleted == ["/v1/cues/cue_4k2m9x0c7b1d"]
+
+
+def test_ctrl_c_during_a_create_takes_effect_once_the_cue_is_known(server: Server, receiver: StandIn) -> None:
+    def answer(request: Received) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Answer(201, {"id": "cue_4k2m9x0c7b1d"})
+
+    receiver.default = answer
+    with pytest.raises(KeyboardInterrupt):
+        server.create_cue({"name": "demo-1"})
+    assert server.cues_made == {"cue_4k2m9x0c7b1d"}
 
 
 # --- One run of all of it -----------------------------------------------------------------------------------

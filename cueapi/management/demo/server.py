@@ -1,6 +1,10 @@
 """The server as any customer sees it: its HTTP API, called with an API key."""
 
-from types import TracebackType
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 import requests
@@ -9,6 +13,7 @@ from cueapi.management.demo.problems import DemoError, Refused
 
 TIMEOUT_S = 10
 LIST_MAX = 100
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server:
@@ -39,8 +44,10 @@ class Server:
         return self._call("POST", path, body)
 
     def create_cue(self, body: dict[str, Any]) -> dict[str, Any]:
-        cue = self.post("/v1/cues", body)
-        self.cues_made.add(cue["id"])
+        """The new cue. Ctrl-C takes effect once it is known, or it would be made after everything was cleaned up."""
+        with uninterrupted():
+            cue = self.post("/v1/cues", body)
+            self.cues_made.add(cue["id"])
         return cue
 
     def delete_cue(self, cue_id: str) -> None:
@@ -84,3 +91,20 @@ class Server:
 
     def _stranger(self) -> DemoError:
         return DemoError(f"What answers at {self.base_url} is not CueAPI. Name another place with --url or PORT.")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the end of the block. Only the main thread of a program hears of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[tuple[int, FrameType | None]] = []
+    before = {number: signal.signal(number, lambda *what: pressed.append(what)) for number in INTERRUPTIONS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if pressed:
+        signal.raise_signal(pressed[0][0])
