@@ -1,7 +1,7 @@
 """The bridge to django-celery-beat, and the scheduler that `celery beat` runs by default.
 
 A recurring cue owns one PeriodicTask, so that operators see and steer it in the admin; the cue's `next_run` is what
-decides. The scheduler reads only what is due soon, and one message names up to a hundred cues. It holds nothing
+decides. The scheduler reads only what is due soon, and one message names up to CUES_PER_MESSAGE cues. It holds nothing
 that matters: a second beat, or none for an hour, changes when a cue fires but never whether (see executions.firing).
 """
 
@@ -37,7 +37,7 @@ ORDINARY = (
 READ_EVERY = timedelta(seconds=0.5)
 HORIZON = timedelta(seconds=2)  # how far ahead one read looks
 READ_MAX = 20_000
-CUES_PER_MESSAGE = 100
+CUES_PER_MESSAGE = 500  # measured: a message costs its worker some 20 ms beside its cues
 ANNOUNCE_AGAIN = timedelta(seconds=30)  # a cue still due this long after its message gets another; the first expires
 
 

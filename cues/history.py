@@ -7,6 +7,9 @@ the old definition leaves behind get their verdict, so that none is without one.
 import logging
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet, Value
 
 from cueapi import bulk
 from cueapi.errors import InvalidSchedule, InvalidTimezone
@@ -58,6 +61,12 @@ def _latest(cue: Cue) -> Definition | None:
 def write(entries: Iterable[LedgerEntry]) -> None:
     """Store verdicts; a window that has one keeps it."""
     bulk.insert(list(entries))
+
+
+def write_runs(executions: QuerySet[Any], verdict: Verdict) -> None:
+    """Store this verdict on the window of each of these new executions."""
+    rows = executions.values_list("cue_id", "scheduled_for", Value(1), Value(verdict), "pk")
+    bulk.insert_from(LedgerEntry, ["cue_id", "first_at", "windows", "verdict", "execution_id"], rows)
 
 
 def entry_of(cue: Cue, span: Span, verdict: Verdict) -> LedgerEntry:

@@ -3,12 +3,16 @@
 Its row, its first step and the intent to dispatch it are one transaction: the caller's.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid4
 
 from cueapi import wakeups
-from cues.models import Cue, Transport
+from cues import history
+from cues.models import Cue, Transport, Verdict
 from executions import lanes, lifecycle
 from executions.models import Execution
 from executions.states import Trigger
@@ -49,3 +53,36 @@ def bear(executions: Sequence[Execution], *, reason: str, now: datetime) -> None
         ((execution.cue.lane, execution.pk) for execution in executions if execution.queued_at is not None),
         now=now,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A window of a cue that is to have an execution, and the execution's id to be."""
+
+    cue: Cue
+    slot: datetime
+    verdict: Verdict
+    is_held: bool
+    pk: UUID = field(default_factory=uuid4)
+
+
+def bear_runs(runs: Iterable[Run], *, reason: str, now: datetime) -> None:
+    """The same for windows of locked cues: those that are alike together, each payload copied within the database."""
+    alike: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        alike[run.slot, run.verdict, run.is_held, run.cue.transport].append(run)
+    for group in alike.values():
+        _bear_alike(group, reason=reason, now=max(now, group[0].slot))
+
+
+def _bear_alike(runs: Sequence[Run], *, reason: str, now: datetime) -> None:
+    one = runs[0]
+    template = new(one.cue, one.slot, Trigger.SCHEDULED, {}, now=now, is_held=one.is_held)
+    lifecycle.born_of_cues(template, {run.cue.pk: run.pk for run in runs}, reason=reason)
+    history.write_runs(Execution.objects.filter(pk__in=[run.pk for run in runs]), one.verdict)
+    if one.is_held:
+        return
+    if one.cue.transport == Transport.WORKER:
+        wakeups.announce({run.cue.account_id for run in runs})
+    else:
+        lanes.hand_out(((run.cue.lane, run.pk) for run in runs), now=now)

@@ -29,7 +29,7 @@ from executions.states import FINAL, Trigger
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 HELD_WAIT_S = 0.5
 FIRED_WITH = (*SCHEDULE_COLUMNS, "account_id", "next_run", "last_slot", "fired_count", "periodic_task_id")
-FIRED_WITH += ("transport", "lane", "payload")  # the other columns wait for the delivery: they can be large, or sealed
+FIRED_WITH += ("transport", "lane")  # the payload is copied within the database; the rest waits for the delivery
 
 
 class ExecutionInFlight(Conflict):
@@ -58,17 +58,17 @@ def fire_due(cue_ids: Iterable[str], *, now: datetime) -> int:
         fired = list(windows.settle(due, now=now))
         cue_lifecycle.advance([one.move for one in fired], now=now)
         history.write(entry for one in fired for entry in one.entries)
-        executions = [execution for one in fired for execution in one.executions]
-        birth.bear(executions, reason="its time came", now=now)
+        runs = [run for one in fired for run in one.runs]
+        birth.bear_runs(runs, reason="its time came", now=now)
         _fail_missed_one_shots(fired, now=now)
         beat.mark_fired(due, now=now)
     _come_back_for(set(cue_ids) - {cue.pk for cue in due}, now=now)
-    return len(executions)
+    return len(runs)
 
 
 def _fail_missed_one_shots(fired: Iterable[windows.Settled], *, now: datetime) -> None:
     for one in fired:
-        if not one.executions and not one.move.cue.is_recurring:
+        if not one.runs and not one.move.cue.is_recurring:
             cue_lifecycle.finish_one_shot(one.move.cue.pk, slot=one.move.last_slot, success=False, now=now)
 
 

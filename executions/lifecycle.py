@@ -4,7 +4,7 @@ Callers inside a transaction that holds the rows may move many at once; everybod
 moved. A late or duplicate actor finds the guard closed and changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from cueapi import bulk
-from cues.models import Transport
+from cues.models import Cue, Transport
 from executions.models import Execution, Step
 from executions.states import FINAL, Status, may_follow
 
@@ -27,7 +27,18 @@ def born(executions: Sequence[Execution], *, reason: str) -> None:
     if not executions:
         return
     bulk.insert(executions)
-    alive = Execution.objects.filter(pk__in=[execution.pk for execution in executions])
+    _log_births([execution.pk for execution in executions], reason=reason)
+
+
+def born_of_cues(template: Execution, ids: Mapping[str, UUID], *, reason: str) -> None:
+    """Insert executions, by their cue's id, that are like `template` but for what they have from their own cue."""
+    of_cue = {"cue_id": "pk", "account_id": "account_id", "payload": "payload"}
+    bulk.insert_copies(template, Cue.objects.all(), of_cue, ids)
+    _log_births(list(ids.values()), reason=reason)
+
+
+def _log_births(ids: Sequence[UUID], *, reason: str) -> None:
+    alive = Execution.objects.filter(pk__in=ids)
     first_steps = alive.values_list("pk", "created_at", Value(""), "status", Value(reason))
     bulk.insert_from(Step, ["execution_id", "at", "before", "after", "reason"], first_steps)
 

@@ -116,7 +116,8 @@ def test_a_cue_that_was_paused_or_moved_is_forgotten(owner, sent) -> None:
     assert sent == []
 
 
-def test_a_message_names_a_hundred_cues(owner, sent) -> None:
+def test_a_message_names_many_cues(owner, sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat, "CUES_PER_MESSAGE", 100)
     for _ in range(230):
         make.cue(owner)
     Watch().tick(NOW)
