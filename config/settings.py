@@ -217,7 +217,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,  # seconds; no countdown comes near it (executions.retry.COUNTDOWN_MAX_S)
+    "visibility_timeout": 3600,  # seconds; no countdown comes near it (executions.lanes.COUNTDOWN_MAX_S)
     "unacked_restore_throttle": 1,  # look for a dead worker's messages every 10 s, not every 100 s
     "socket_connect_timeout": 3,
     "socket_timeout": 10,
@@ -227,7 +227,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,  # to connect in order to publish: kombu would keep a request waiting for 6 s
 }
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue(name) for name in ("default", "fire", "deliver", "slow", "retries")]
+CELERY_TASK_QUEUES = [Queue(name) for name in ("default", "fire", "retries", "deliver")]
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_POOL = "threads"  # deliveries wait for receivers; processes would only wait in more memory
 CELERY_WORKER_CONCURRENCY = CUEAPI.worker_threads

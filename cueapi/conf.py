@@ -56,7 +56,11 @@ class Settings(BaseSettings):
     webhook_flatten_payload: bool = True
     max_concurrent_deliveries_per_user: int = Field(50, ge=1)
     worker_threads: int = Field(16, ge=1)  # tasks at a time in one worker process
-    lane_concurrency: int = Field(10, ge=1)  # requests in flight to one destination from one batch
+    lane_concurrency: int = Field(10, ge=1)  # requests of one account in flight to one destination
+    breaker_failures: int = Field(10, ge=0)  # in a row, after which a destination is left alone; 0 is "never"
+    breaker_probe_seconds: float = Field(5, gt=0)  # before the first probe of it; twice as long each time, up to
+    breaker_probe_max_seconds: float = Field(60, gt=0)
+    worker_stop_seconds: float = Field(25, ge=0)  # how long a stopping worker waits for what is in flight
     allow_http_callbacks: bool = False
     callback_allow_hosts: str = ""  # comma list of host names
     callback_allow_cidrs: str = ""  # comma list of networks

@@ -9,19 +9,19 @@ in the same transaction. A late or duplicate actor changes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce, Greatest
 
 from cueapi import clock
 from cueapi.errors import InvalidSchedule
 from cueapi.queue import enqueue
 from cues import beat, history, schedule
-from cues.models import SCHEDULE_COLUMNS, CatchUp, Cue, CueStatus, ScheduleType
+from cues.models import OPEN, SCHEDULE_COLUMNS, CatchUp, Cue, CueStatus, ScheduleType
 
 
 def pause(cues: Iterable[Cue], *, now: datetime) -> int:
@@ -144,15 +144,29 @@ def finish_one_shot(cue_id: str, *, slot: datetime, success: bool, now: datetime
     return bool(waiting.update(status=status, updated_at=now))
 
 
+def finish_one_shots(cues: QuerySet[Cue], *, success: bool, now: datetime) -> None:
+    """The same for the one-shots among `cues`, which are all whose present time is that of an execution that ended."""
+    waiting = cues.filter(
+        status__in=OPEN, schedule_type=ScheduleType.ONCE, at__isnull=False, last_slot=F("at"), next_run=None
+    )
+    waiting.update(status=CueStatus.COMPLETED if success else CueStatus.FAILED, updated_at=now)
+
+
 def count_runs(runs: Mapping[str, int]) -> None:
-    """Add webhook attempts or worker outcomes to `run_count`, always in one order, so that none waits in a circle."""
-    for cue_id in sorted(runs):
-        Cue.objects.filter(pk=cue_id).update(run_count=F("run_count") + runs[cue_id])
+    """Add webhook attempts or worker outcomes to `run_count`, and hold these cues until the transaction ends.
+
+    Always in one order, so that none waits in a circle.
+    """
+    if len(runs) > 1:
+        list(Cue.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
+    for count in set(runs.values()):
+        alike = [cue_id for cue_id, its in runs.items() if its == count]
+        Cue.objects.filter(pk__in=alike).update(run_count=F("run_count") + count)
 
 
-def mark_ended(cue_id: str, *, now: datetime) -> None:
+def mark_ended(cue_ids: Collection[str], *, now: datetime) -> None:
     """`last_run` is the end of the latest execution that reached a final state; it never goes back."""
-    Cue.objects.filter(pk=cue_id).update(last_run=Greatest(Coalesce("last_run", Value(now)), Value(now)))
+    Cue.objects.filter(pk__in=cue_ids).update(last_run=Greatest(Coalesce("last_run", Value(now)), Value(now)))
 
 
 def success_expected_by(cue: Cue, *, now: datetime, since: datetime | None = None) -> datetime | None:

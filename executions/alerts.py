@@ -22,7 +22,7 @@ from cueapi.models import Account
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue
 from executions import notifications
-from executions.models import Alert, AlertType, Execution, Notification, NotificationKind
+from executions.models import Alert, AlertType, Destination, Execution, Notification, NotificationKind
 from executions.states import FAILURE, FINAL, OutcomeState, Status
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,11 @@ def after_missed_window(cue: Cue, *, now: datetime) -> None:
 def after_audit(cue: Cue, counts: Mapping[str, int], examples: Sequence[str], *, now: datetime) -> None:
     """The auditor found windows of the cue that do not add up. Call with its row locked."""
     _safely(_raise, _does_not_add_up(cue, counts, examples), now=now)
+
+
+def after_opened(destination: Destination, *, now: datetime) -> None:
+    """Webhooks to this destination wait until it answers again. Call with its row locked."""
+    _safely(_raise_for_destination, destination, now=now)
 
 
 def _look_at_cue(execution: Execution, *, now: datetime) -> None:
@@ -193,15 +198,34 @@ def _raise(signal: Signal, *, now: datetime) -> None:
     if _raised_lately(signal.alert_type, signal.subject, now=now):
         return
     acknowledged_at = _acknowledged_before(signal)
-    alert = Alert.objects.create(
+    _write(
         account_id=signal.cue.account_id,
         cue=signal.cue,
         execution=signal.execution,
         alert_type=signal.alert_type,
         message=signal.message[:MESSAGE_MAX_CHARS],
         metadata=signal.metadata | ({"previous_acknowledged_at": acknowledged_at} if acknowledged_at else {}),
-        created_at=now,
+        now=now,
     )
+
+
+def _raise_for_destination(destination: Destination, *, now: datetime) -> None:
+    lately = Alert.objects.filter(account=destination.account_id, alert_type=AlertType.DESTINATION_DOWN)
+    if lately.filter(created_at__gt=now - QUIET, metadata__destination=destination.lane).exists():
+        return
+    message = f"Webhooks to {destination.lane} wait: {destination.failures} attempts in a row were not answered"
+    _write(
+        account_id=destination.account_id,
+        alert_type=AlertType.DESTINATION_DOWN,
+        message=message[:MESSAGE_MAX_CHARS],
+        metadata={"destination": destination.lane, "reason": destination.reason},
+        now=now,
+    )
+
+
+def _write(*, now: datetime, **columns: Any) -> None:
+    """Store an alert and what it sends."""
+    alert = Alert.objects.create(created_at=now, **columns)
     log.info("alert.raised", extra={"alert": alert.pk, "type": alert.alert_type, "cue": alert.cue_id})
     account = Account.objects.get(pk=alert.account_id)
     kinds = [kind for kind, wanted in CHANNELS.items() if wanted(account)]

@@ -14,6 +14,7 @@ from cueapi import wakeups
 from cues import history
 from cues.models import Cue, Transport, Verdict
 from executions import lanes, lifecycle
+from executions.lanes import Lane
 from executions.models import Execution
 from executions.states import Trigger
 
@@ -28,17 +29,16 @@ def new(
     is_held: bool = False,
 ) -> Execution:
     """An execution of the cue as it would be stored. A held one waits until it is released."""
-    is_queued = cue.transport == Transport.WEBHOOK and scheduled_for <= now and not is_held
     return Execution(
         account_id=cue.account_id,
         cue=cue,
         transport=cue.transport,
+        lane=cue.lane,
         triggered_by=trigger,
         scheduled_for=scheduled_for,
         payload=payload,
         due_at=None if is_held else scheduled_for,
         is_held=is_held,
-        queued_at=now if is_queued else None,
         created_at=now,
         updated_at=now,
     )
@@ -49,10 +49,9 @@ def bear(executions: Sequence[Execution], *, reason: str, now: datetime) -> None
     lifecycle.born(executions, reason=reason)
     pulled = (e for e in executions if e.transport == Transport.WORKER and not e.is_held)
     wakeups.announce({execution.account_id for execution in pulled})
-    lanes.hand_out(
-        ((execution.cue.lane, execution.pk) for execution in executions if execution.queued_at is not None),
-        now=now,
-    )
+    for execution in executions:
+        if execution.transport == Transport.WEBHOOK and not execution.is_held:
+            lanes.nudge([Lane.of(execution)], at=execution.due_at, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +84,4 @@ def _bear_alike(runs: Sequence[Run], *, reason: str, now: datetime) -> None:
     if one.cue.transport == Transport.WORKER:
         wakeups.announce({run.cue.account_id for run in runs})
     else:
-        lanes.hand_out(((run.cue.lane, run.pk) for run in runs), now=now)
+        lanes.nudge({Lane(run.cue.account_id, run.cue.lane) for run in runs}, now=now)

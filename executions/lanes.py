@@ -1,72 +1,114 @@
-"""Lanes: work is handed out per destination, so that a slow or dead one costs only its own lane.
+"""Lanes: an account's webhooks to one destination go out together, and a slow or dead one costs only its own lane.
 
-A message names up to BATCH executions of one lane. It is a nudge: the rows say what is really to do.
+A message names a lane and nothing else: that there may be work. What is to be done, the rows say.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from cueapi.conf import conf
+from cueapi import clock
 from cueapi.queue import publish
-from executions import lifecycle
+from cueapi.volatile import Unavailable, store
+from cues.models import Transport
 from executions.models import Execution
 from executions.states import Status
 
-DELIVER_TASK = "executions.deliver"
-BATCH = 50
+log = logging.getLogger(__name__)
 
-FIRST_TRIES = "deliver"
-SLOW = "slow"  # what a lane could not finish in its time
-RETRIES = "retries"  # countdowns wait here, out of the way of first tries
-
-
-def hand_out(
-    work: Iterable[tuple[str, UUID]], *, queue: str = FIRST_TRIES, countdown_s: float = 0, now: datetime
-) -> None:
-    """Queue (lane, execution) pairs once the transaction commits; what the broker does not take, a sweep will."""
-    by_lane: dict[str, list[UUID]] = defaultdict(list)
-    for lane, execution_id in work:
-        by_lane[lane].append(execution_id)
-    for lane, ids in by_lane.items():
-        for batch in _batches(ids):
-            transaction.on_commit(partial(_nudge, lane, batch, queue, countdown_s))
+DRAIN_TASK = "executions.drain"
+READY = "deliver"  # the queue of lanes with work that is due
+LATER = "retries"  # countdowns wait here
+COUNTDOWN_MAX_S = 120
+"""Longer waits are left to the sweep: a countdown message costs a worker memory for as long as it waits."""
+NUDGE_KEPT_S = 10  # a message that is not taken up for so long may be lost, and no longer stands for the next
 
 
-def _nudge(lane: str, ids: list[UUID], queue: str, countdown_s: float) -> None:
-    texts = [str(execution_id) for execution_id in ids]
+@dataclass(frozen=True, order=True)
+class Lane:
+    account_id: UUID
+    origin: str  # scheme, host and port
+
+    @classmethod
+    def of(cls, execution: Execution) -> "Lane":
+        return cls(execution.account_id, execution.lane)
+
+
+# --- Saying that there is work ----------------------------------------------------------------------------------
+
+
+def nudge(lanes: Iterable[Lane], *, at: datetime | None = None, now: datetime) -> None:
+    """Say, once the transaction commits, that these lanes have work, now or at a time in the next minutes.
+
+    What the broker does not take, and what is due later, a sweep finds.
+    """
+    wait_s = max(0.0, (at - now).total_seconds()) if at else 0.0
+    if wait_s > COUNTDOWN_MAX_S:
+        return
+    for lane in set(lanes):
+        transaction.on_commit(partial(_announce, lane, wait_s, at if wait_s else None))
+
+
+def nudge_again(lane: Lane) -> None:
+    """Say it whether or not it was said before: that message may be lost."""
+    _forget(_key(lane))
+    _announce(lane, 0.0, None)
+
+
+def _announce(lane: Lane, wait_s: float, at: datetime | None) -> None:
+    key = _key(lane, at)
+    if not _is_first(key, wait_s + NUDGE_KEPT_S):
+        return
     sent = publish(
-        DELIVER_TASK,
-        queue=queue,
-        countdown_s=countdown_s,
-        kwargs={"lane": lane, "execution_ids": texts},
+        DRAIN_TASK,
+        queue=LATER if wait_s else READY,
+        countdown_s=wait_s,
+        kwargs={"account_id": str(lane.account_id), "origin": lane.origin},
     )
     if not sent:
-        lifecycle.mark_queued(ids, None)
+        _forget(key)
 
 
-def _batches(ids: list[UUID]) -> Iterator[list[UUID]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
+def taken_up(lane: Lane) -> None:
+    """The message is here: work that comes from now on needs another."""
+    _forget(_key(lane))
 
 
-def within_account_cap(executions: list[Execution]) -> list[Execution]:
-    """Those that fit under each account's cap of deliveries in flight.
+def _key(lane: Lane, at: datetime | None = None) -> str:
+    """Of nudges for the same second one is enough."""
+    return f"nudged:{lane.account_id}:{lane.origin}:{int(at.timestamp()) if at else ''}"
 
-    Two workers that ask at the same moment may pass the cap by a handful: it is there for fairness.
-    """
-    taken: list[Execution] = []
-    room: dict[UUID, int] = {}
-    for execution in executions:
-        account_id = execution.account_id
-        if account_id not in room:
-            in_flight = Execution.objects.filter(account=account_id, status=Status.DELIVERING).count()
-            room[account_id] = conf().max_concurrent_deliveries_per_user - in_flight
-        if room[account_id] > 0:
-            room[account_id] -= 1
-            taken.append(execution)
-    return taken
+
+def _is_first(key: str, kept_s: float) -> bool:
+    try:
+        return bool(store().set(key, 1, nx=True, px=round(kept_s * 1000)))
+    except Unavailable:
+        return True
+
+
+def _forget(key: str) -> None:
+    try:
+        store().delete(key)
+    except Unavailable:
+        log.debug("lanes.store_unavailable")
+
+
+# --- What waits -------------------------------------------------------------------------------------------------
+
+
+def waiting(lane: Lane, *statuses: Status, now: datetime) -> QuerySet[Execution]:
+    """The lane's executions in these states that are due, the longest due first."""
+    rows: QuerySet[Execution] = Execution.objects.filter(
+        account=lane.account_id,
+        lane=lane.origin,
+        transport=Transport.WEBHOOK,
+        status__in=statuses,
+        due_at__lte=now + clock.SKEW,
+    ).order_by("due_at")
+    return rows

@@ -13,9 +13,11 @@ from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from cueapi import bulk
-from cues.models import Cue, Transport
+from cues.models import Cue
 from executions.models import Execution, Step
 from executions.states import FINAL, Status, may_follow
+
+STEP_COLUMNS = ("execution_id", "at", "before", "after", "reason")
 
 
 class IllegalStep(Exception):
@@ -32,7 +34,7 @@ def born(executions: Sequence[Execution], *, reason: str) -> None:
 
 def born_of_cues(template: Execution, ids: Mapping[str, UUID], *, reason: str) -> None:
     """Insert executions, by their cue's id, that are like `template` but for what they have from their own cue."""
-    of_cue = {"cue_id": "pk", "account_id": "account_id", "payload": "payload"}
+    of_cue = {"cue_id": "pk", "account_id": "account_id", "lane": "lane", "payload": "payload"}
     bulk.insert_copies(template, Cue.objects.all(), of_cue, ids)
     _log_births(list(ids.values()), reason=reason)
 
@@ -40,7 +42,7 @@ def born_of_cues(template: Execution, ids: Mapping[str, UUID], *, reason: str) -
 def _log_births(ids: Sequence[UUID], *, reason: str) -> None:
     alive = Execution.objects.filter(pk__in=ids)
     first_steps = alive.values_list("pk", "created_at", Value(""), "status", Value(reason))
-    bulk.insert_from(Step, ["execution_id", "at", "before", "after", "reason"], first_steps)
+    bulk.insert_from(Step, STEP_COLUMNS, first_steps)
 
 
 def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
@@ -50,6 +52,11 @@ def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
     """
     rows = Execution.objects.filter(pk__in=list(ids), status__in=list(statuses)).order_by("pk")
     return list(_locking(rows))
+
+
+def lock_some(rows: QuerySet[Execution], at_most: int) -> list[Execution]:
+    """Lock the first of `rows` that nobody else holds. Call inside a transaction."""
+    return list(_locking(rows)[:at_most])
 
 
 def lock_first(rows: QuerySet[Execution]) -> Execution | None:
@@ -75,10 +82,21 @@ def move(execution: Execution, to: Status, *, reason: str, now: datetime, **chan
     return True
 
 
+def move_all(locked: Sequence[Execution], to: Status, *, reason: str, now: datetime, **changes: Any) -> None:
+    """Move locked executions together; `changes` may be expressions."""
+    if not locked:
+        return
+    columns = {"status": to, "updated_at": now, **_closing_columns(to, now), **changes}
+    _log_steps(locked, to, reason=reason, now=now)
+    Execution.objects.filter(pk__in=[e.pk for e in locked]).update(**columns)
+    for execution in locked:
+        execution.status = to
+        execution.closed_at = columns.get("closed_at", execution.closed_at)
+
+
 def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: datetime) -> None:
     """Take locked executions for one attempt each; `due_at` is when their sender counts as dead."""
-    for execution in locked:
-        _check(execution.status, Status.DELIVERING)
+    _log_steps(locked, Status.DELIVERING, reason="attempt started", now=now)
     Execution.objects.filter(pk__in=[e.pk for e in locked]).update(
         status=Status.DELIVERING,
         attempts=F("attempts") + 1,
@@ -87,22 +105,26 @@ def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: dateti
         started_at=Coalesce("started_at", Value(now)),
         updated_at=now,
     )
-    _log_steps(locked, Status.DELIVERING, reason="attempt started", now=now)
+
+
+def hand_back(attempts: Mapping[UUID, int], *, now: datetime) -> None:
+    """These were taken for an attempt of this number that was not made: they wait again, and it does not count."""
+    taken = lock(attempts, statuses=[Status.DELIVERING])
+    for number in (1, 2):
+        back = [e for e in taken if e.attempts == attempts[e.pk] and min(e.attempts, 2) == number]
+        to = Status.PENDING if number == 1 else Status.RETRYING
+        move_all(back, to, reason="handed back before it was sent", now=now, attempts=F("attempts") - 1, due_at=now)
 
 
 def make_ready(locked: Sequence[Execution], *, now: datetime) -> None:
     """The wait of these locked executions is over."""
-    for execution in locked:
-        _check(execution.status, Status.RETRY_READY)
-    Execution.objects.filter(pk__in=[e.pk for e in locked]).update(status=Status.RETRY_READY, updated_at=now)
-    _log_steps(locked, Status.RETRY_READY, reason="the wait is over", now=now)
+    move_all(locked, Status.RETRY_READY, reason="the wait is over", now=now)
 
 
 def release(held: Execution, *, now: datetime) -> bool:
     """Its turn has come: from now on it is due. False when somebody else released it."""
-    queued_at = now if held.transport == Transport.WEBHOOK else None
     same = Execution.objects.filter(pk=held.pk, is_held=True)
-    if not same.update(is_held=False, due_at=now, queued_at=queued_at, updated_at=now):
+    if not same.update(is_held=False, due_at=now, updated_at=now):
         return False
     reason = "the execution before it has ended"
     Step.objects.create(execution=held, at=now, before=held.status, after=held.status, reason=reason)
@@ -128,13 +150,8 @@ def look_again(execution: Execution, *, at: datetime, now: datetime) -> None:
     execution.save(update_fields=["due_at", "updated_at"])
 
 
-def mark_queued(ids: Iterable[UUID], at: datetime | None) -> None:
-    """Note when the latest message for these was sent; None when none could be."""
-    Execution.objects.filter(pk__in=list(ids)).update(queued_at=at)
-
-
 def _closing_columns(to: Status, now: datetime) -> dict[str, Any]:
-    return {"due_at": None, "queued_at": None, "is_held": False, "closed_at": now} if to in FINAL else {}
+    return {"due_at": None, "is_held": False, "closed_at": now} if to in FINAL else {}
 
 
 def _check(before: str, after: Status) -> None:
@@ -143,4 +160,8 @@ def _check(before: str, after: Status) -> None:
 
 
 def _log_steps(executions: Sequence[Execution], after: Status, *, reason: str, now: datetime) -> None:
-    Step.objects.bulk_create(Step(execution=e, at=now, before=e.status, after=after, reason=reason) for e in executions)
+    """Call before the rows change: what they were is read from them."""
+    for execution in executions:
+        _check(execution.status, after)
+    rows = Execution.objects.filter(pk__in=[e.pk for e in executions])
+    bulk.insert_from(Step, STEP_COLUMNS, rows.values_list("pk", Value(now), "status", Value(after), Value(reason)))

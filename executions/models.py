@@ -9,9 +9,11 @@ from django.db.models import Q
 
 from cueapi.models import Account
 from cues.models import Cue, Transport
-from executions.states import FINAL, OutcomeState, Status, Trigger
+from executions.breaker import Breaker
+from executions.states import FINAL, WAITING, BreakerState, OutcomeState, Status, Trigger
 
 _FINAL = sorted(FINAL)  # in one order, so that migrations do not change with the hash seed
+_WAITING = sorted(WAITING)
 
 
 class ExecutionQuerySet(models.QuerySet["Execution"]):
@@ -34,6 +36,7 @@ class Execution(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="executions")
     cue = models.ForeignKey(Cue, on_delete=models.CASCADE, related_name="executions")
     transport = models.CharField(max_length=10, choices=Transport)
+    lane = models.CharField(max_length=300, blank=True, editable=False)  # its cue's, kept the same while it is open
     triggered_by = models.CharField(max_length=12, choices=Trigger)
     scheduled_for = models.DateTimeField()
     payload = models.JSONField(default=dict)  # the effective one, fixed at birth
@@ -42,7 +45,6 @@ class Execution(models.Model):
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
     due_at = models.DateTimeField(null=True, blank=True)
     is_held = models.BooleanField(default=False)  # pending, and waits for the executions of its cue before it
-    queued_at = models.DateTimeField(null=True, blank=True)  # when its latest message was sent or will arrive
     attempts = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     last_attempt_at = models.DateTimeField(null=True, blank=True)
@@ -110,7 +112,16 @@ class Execution(models.Model):
             models.Index(fields=["status", "due_at"], condition=Q(due_at__isnull=False), name="execution_due"),
             models.Index(fields=["account", "-created_at", "-id"], name="execution_newest_first"),
             models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
-            models.Index(fields=["account"], condition=Q(status=Status.DELIVERING), name="execution_in_flight"),
+            models.Index(
+                fields=["account", "lane"],
+                condition=Q(status=Status.DELIVERING, transport=Transport.WEBHOOK),
+                name="execution_in_flight",
+            ),
+            models.Index(
+                fields=["account", "lane", "status", "due_at"],
+                condition=Q(status__in=_WAITING, transport=Transport.WEBHOOK, due_at__isnull=False),
+                name="execution_of_lane",
+            ),
             models.Index(fields=["cue", "scheduled_for"], condition=Q(is_held=True), name="execution_held"),
             models.Index(fields=["cue"], condition=Q(closed_at=None), name="execution_open"),
             models.Index(
@@ -180,6 +191,51 @@ class Step(models.Model):
         return f"{self.before or 'created'} → {self.after}: {self.reason}"
 
 
+class Destination(models.Model):
+    """Where webhooks of an account go, a scheme, host and port, with its circuit breaker and its latest attempts.
+
+    Whoever claims or records attempts to it holds the row, so what it says of itself is never a race.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="destinations")
+    lane = models.CharField(max_length=300, editable=False)
+    state = models.CharField(max_length=10, choices=BreakerState, default=BreakerState.CLOSED)
+    failures = models.PositiveIntegerField(default=0)
+    allowed = models.PositiveSmallIntegerField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    probe_at = models.DateTimeField(null=True, blank=True)
+    probes = models.PositiveIntegerField(default=0)
+    reason = models.CharField(max_length=300, blank=True)  # why it opened
+    senders = models.PositiveSmallIntegerField(default=0)  # requests at a time that the latest claim allowed
+    recent = models.JSONField(default=list)  # [milliseconds, 1 if answered] of the latest attempts, newest last
+    rate_per_minute = models.PositiveIntegerField(null=True, blank=True)  # null: no limit
+    next_at = models.DateTimeField(null=True, blank=True)  # when the rate lets the next attempt start
+    looked_at = models.DateTimeField(null=True, blank=True)  # when somebody last looked for work for it
+    nudged_at = models.DateTimeField(null=True, blank=True)  # when a sweep last sent a message for it
+
+    account_id: uuid.UUID
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "lane"], name="destination_once"),
+            models.CheckConstraint(condition=Q(state__in=BreakerState.values), name="destination_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.lane
+
+    @property
+    def breaker(self) -> Breaker:
+        return Breaker(
+            BreakerState(self.state), self.failures, self.allowed, self.opened_at, self.probe_at, self.probes
+        )
+
+    @breaker.setter
+    def breaker(self, breaker: Breaker) -> None:
+        for name, value in vars(breaker).items():
+            setattr(self, name, value)
+
+
 class Worker(models.Model):
     """A process of the account's that pulls work. Its first heartbeat registers it."""
 
@@ -204,6 +260,7 @@ class AlertType(models.TextChoices):
     OUTCOME_TIMEOUT = "outcome_timeout"
     MISSED_WINDOW = "missed_window"
     SLOT_AUDIT = "slot_audit"
+    DESTINATION_DOWN = "destination_down"
 
 
 class Severity(models.TextChoices):

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from cueapi import wakeups
 from cues.models import Cue, Overlap, Transport
 from executions import lanes, lifecycle
+from executions.lanes import Lane
 from executions.models import Execution
 
 HELD_MAX = 100  # held executions of one cue; further windows are skipped
@@ -47,7 +48,7 @@ def release_next(cue_id: str, *, now: datetime) -> bool:
     if held.transport == Transport.WORKER:
         wakeups.announce({held.account_id})
     else:
-        lanes.hand_out([(held.cue.lane, held.pk)], now=now)
+        lanes.nudge([Lane.of(held)], now=now)
     return True
 
 

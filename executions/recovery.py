@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from cueapi import device_login, idempotency, usage
 from cueapi.conf import conf
@@ -21,21 +21,25 @@ from executions import (
     audit,
     claims,
     closing,
-    delivery,
+    destinations,
     firing,
     lanes,
     lifecycle,
     notifications,
     overlap,
+    recording,
     watches,
     workers,
 )
+from executions.lanes import Lane
 from executions.models import Execution, Notification
-from executions.states import OutcomeState, Status
+from executions.states import WAITING, OutcomeState, Status
 
 log = logging.getLogger(__name__)
 
 ROWS_MAX = 500
+HORIZON = timedelta(seconds=10)  # the next sweep is due in five
+READY_MAX = 100  # executions of a lane whose wait is over, marked so at a time
 NOTIFICATIONS_MAX = 100
 HELD_CUES_MAX = 500
 AUDITED_CUES_MAX = 500
@@ -73,19 +77,32 @@ def follow_switches(now: datetime) -> int:
     return cue_lifecycle.pause(off.order_by("next_run")[:ROWS_MAX], now=now)
 
 
-def queue_due(now: datetime) -> int:
-    """Executions that are due and were not queued, or were queued so long ago that the message is lost."""
-    lost_before = now - timedelta(seconds=conf().requeue_after_seconds)
-    unqueued = Q(queued_at=None) | Q(queued_at__lte=lost_before)
-    waiting = Execution.objects.due(Status.PENDING, Status.RETRYING, Status.RETRY_READY, now=now)
-    ids = _first(waiting.filter(unqueued, transport=Transport.WEBHOOK))
+def nudge_at_their_time(now: datetime) -> int:
+    """Executions that come due before the next sweep or two: their lanes are told of it at their time."""
+    soon = Execution.objects.due(*WAITING, now=now + HORIZON).filter(transport=Transport.WEBHOOK, due_at__gt=now)
+    found = list(soon.values_list("account_id", "lane", "due_at")[:ROWS_MAX])
+    for account_id, origin, due_at in found:
+        lanes.nudge([Lane(account_id, origin)], at=due_at, now=now)
+    return len(found)
+
+
+def look_at_lanes(now: datetime) -> int:
+    """Lanes with overdue work that nobody has looked at lately: their message is late, or lost."""
+    overdue = Execution.objects.due(*WAITING, now=now - destinations.LOOKED_LATELY).filter(transport=Transport.WEBHOOK)
+    pairs = overdue.order_by().values_list("account_id", "lane").distinct()[:ROWS_MAX]
+    return sum(_look_at_lane(Lane(*pair), now=now) for pair in pairs)
+
+
+def _look_at_lane(lane: Lane, *, now: datetime) -> bool:
     with transaction.atomic():
-        locked = lifecycle.lock(ids, statuses=(Status.PENDING, Status.RETRYING, Status.RETRY_READY))
-        held = [e for e in locked if e.due_at and e.due_at <= now]
-        lifecycle.make_ready([e for e in held if e.status == Status.RETRYING], now=now)
-        lifecycle.mark_queued((e.pk for e in held), now)
-        lanes.hand_out(((e.cue.lane, e.pk) for e in held), now=now)
-    return len(held)
+        destination = destinations.hold(lane)
+        if not destinations.is_forgotten(destination, now=now):
+            return False
+        destination.nudged_at = now
+        destination.save(update_fields=["nudged_at"])
+        lifecycle.make_ready(lifecycle.lock_some(lanes.waiting(lane, Status.RETRYING, now=now), READY_MAX), now=now)
+        lanes.nudge_again(lane)
+    return True
 
 
 def release_held(now: datetime) -> int:
@@ -96,7 +113,7 @@ def release_held(now: datetime) -> int:
 def end_interrupted(now: datetime) -> int:
     """Webhook attempts whose sender died: each counts as a failed attempt."""
     dead = Execution.objects.due(Status.DELIVERING, now=now).filter(transport=Transport.WEBHOOK)
-    return _each(_first(dead), Status.DELIVERING, now, lambda e: delivery.interrupted(e, now=now))
+    return _each(_first(dead), Status.DELIVERING, now, lambda e: recording.interrupted(e, now=now))
 
 
 def end_unreported(now: datetime) -> int:
@@ -197,9 +214,10 @@ def _alert_of_audit(cue: Cue, found: Sequence[audit.Finding], *, now: datetime) 
 
 
 SWEEPS: dict[str, Callable[[datetime], int]] = {
+    "look_at_lanes": look_at_lanes,  # before others give lanes work, and tell them
+    "nudge_at_their_time": nudge_at_their_time,
     "fire_overdue": fire_overdue,
     "follow_switches": follow_switches,
-    "queue_due": queue_due,
     "release_held": release_held,
     "end_interrupted": end_interrupted,
     "end_unreported": end_unreported,

@@ -6,9 +6,6 @@ from email.utils import parsedate_to_datetime
 
 from executions.states import Status
 
-COUNTDOWN_MAX_S = 120
-"""Longer waits are left to the sweep: a countdown message costs a worker memory for as long as it waits."""
-
 RETRY_AFTER_MAX = timedelta(hours=6)
 RETRY_AFTER_STATUSES = (429, 503)
 

@@ -38,6 +38,12 @@ class Trigger(TextChoices):
     CHAIN = "chain"
 
 
+class BreakerState(TextChoices):
+    CLOSED = "closed"  # requests go out
+    OPEN = "open"  # they wait
+    HALF_OPEN = "half_open"  # they wait for what one probe says
+
+
 FINAL = frozenset({Status.SUCCESS, Status.FAILED, Status.MISSED, Status.OUTCOME_TIMEOUT})
 """Nothing follows. A final execution never changes its status again."""
 

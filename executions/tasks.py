@@ -9,6 +9,7 @@ from celery.signals import worker_init, worker_shutdown
 from cueapi import clock, outbound
 from cueapi.queue import publish
 from executions import delivery, firing, notifications, recovery
+from executions.lanes import Lane
 from executions.models import Notification
 
 
@@ -17,9 +18,9 @@ def fire_due(cue_ids: list[str]) -> None:
     firing.fire_due(cue_ids, now=clock.now())
 
 
-@shared_task(name="executions.deliver")
-def deliver(lane: str, execution_ids: list[str]) -> None:
-    delivery.deliver(lane, [UUID(text) for text in execution_ids])
+@shared_task(name="executions.drain")
+def drain(account_id: str, origin: str) -> None:
+    delivery.drain(Lane(UUID(account_id), origin))
 
 
 @shared_task(name="executions.notify")

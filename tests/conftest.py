@@ -79,4 +79,5 @@ def anyone(db: None) -> Api:
 @pytest.fixture(autouse=True)
 def patient_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch waits for its receivers, so that a loaded machine changes nothing; tests of slow lanes shorten it."""
-    monkeypatch.setattr(delivery, "BATCH_TIME_S", 20.0)
+    monkeypatch.setattr(delivery, "SLICE_S", 20.0)
+    monkeypatch.setattr(delivery, "PATIENCE_S", 20.0)

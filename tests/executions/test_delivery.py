@@ -1,6 +1,8 @@
-"""One batch of one lane: claimed by one sender, sent over real HTTP, recorded once (contract 6.4 to 6.6)."""
+"""One lane: claimed by one sender, sent over real HTTP, recorded once (contract 6.4 to 6.6)."""
 
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -12,21 +14,23 @@ from cueapi import accounts, usage
 from cueapi.models import Account
 from cueapi.signing import signature
 from cues.models import Cue
-from executions import delivery, lanes, outcomes, recovery
+from executions import delivery, destinations, outcomes, recording, recovery
+from executions.lanes import Lane
 from executions.models import Attempt, Execution
-from executions.states import Status
-from executions.transports.webhook import Result
+from executions.states import Status, Trigger
+from executions.transports.webhook import Delivery, Result
 from tests.support import make
 from tests.support.deadline import eventually
 from tests.support.make import NOW
 from tests.support.receiver import Answer, Receiver
 from tests.support.together import at_once
+from tests.support.worker import Worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 MINUTE = timedelta(minutes=1)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-QUERIES_OF_A_BATCH = 520  # about 14 to claim 50, 6 to end each, and 4 for each group of ends recorded together
+QUERIES_OF_A_LANE = 60  # about 12 to claim, 14 to record, twice or three times
 
 
 @pytest.fixture
@@ -35,8 +39,16 @@ def cue(receiver: Receiver) -> Cue:
 
 
 def deliver(execution: Execution, now=NOW) -> Execution:
-    delivery.deliver(execution.cue.lane, [execution.pk], tick=lambda: now)
+    delivery.drain(Lane.of(execution), tick=lambda: now)
     return Execution.objects.get(pk=execution.pk)
+
+
+def claim(execution: Execution, now=NOW) -> Sequence[Delivery]:
+    return delivery.take(Lane.of(execution), now=now).deliveries
+
+
+def lane_of(cue: Cue) -> Lane:
+    return Lane(cue.account_id, cue.lane)
 
 
 def log(execution: Execution) -> list[tuple]:
@@ -130,24 +142,24 @@ def test_a_cue_deleted_while_in_flight_leaves_no_trace(cue: Cue, receiver: Recei
 
     gone, deleted = threading.Event(), threading.Event()
     receiver.default = delete_then_answer
-    (claimed,) = delivery._claim(cue.lane, [make.execution(cue).pk], now=NOW)
-    sending = delivery._senders().submit(delivery._send, claimed, lambda: NOW)
+    (claimed,) = claim(make.execution(cue))
+    sending = ThreadPoolExecutor(1).submit(delivery._send, claimed, lambda: NOW)
     assert gone.wait(10)
     cue.delete()
     deleted.set()
-    delivery.record([sending.result(10)], now=NOW)
+    recording.record([sending.result(10)], now=NOW)
     assert not Attempt.objects.exists()
 
 
 def test_a_recorder_that_comes_after_the_recovery_changes_nothing(cue: Cue) -> None:
     execution = make.execution(cue)
-    (claimed,) = delivery._claim(cue.lane, [execution.pk], now=NOW)
+    (claimed,) = claim(execution)
     later = NOW + 10 * MINUTE
     assert recovery.end_interrupted(later) == 1
     for again in (1, 2):  # in the wait for attempt 2, and while it is in flight
-        delivery.record([Result(claimed, NOW, 5, http_status=200)], now=later)
+        recording.record([Result(claimed, NOW, 5, http_status=200)], now=later)
         if again == 1:
-            delivery._claim(cue.lane, [execution.pk], now=later + MINUTE)
+            claim(execution, later + MINUTE)
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.delivered_at) == ("delivering", 2, None)
     assert log(execution) == [(1, None, "interrupted")]
@@ -155,56 +167,77 @@ def test_a_recorder_that_comes_after_the_recovery_changes_nothing(cue: Cue) -> N
 
 def test_recording_twice_changes_nothing_more(cue: Cue) -> None:
     execution = make.execution(cue)
-    (claimed,) = delivery._claim(cue.lane, [execution.pk], now=NOW)
+    (claimed,) = claim(execution)
     for _ in range(2):
-        delivery.record([Result(claimed, NOW, 5, http_status=500, error_stage="status")], now=NOW)
+        recording.record([Result(claimed, NOW, 5, http_status=500, error_stage="status")], now=NOW)
     execution.refresh_from_db()
     assert (execution.status, execution.steps.count(), len(log(execution))) == ("retrying", 2, 1)
 
 
-def test_over_the_accounts_cap_work_waits_and_is_delivered_later(cue: Cue, receiver: Receiver, settings) -> None:
+def test_over_the_accounts_cap_work_waits_and_is_delivered_later(
+    cue: Cue, receiver: Receiver, settings, django_capture_on_commit_callbacks
+) -> None:
     settings.CUEAPI = settings.CUEAPI.model_copy(update={"max_concurrent_deliveries_per_user": 2})
-    runs = [make.execution(cue, queued_at=NOW - MINUTE) for _ in range(5)]
-    ids = [run.pk for run in runs]
-    delivery.deliver(cue.lane, ids, tick=lambda: NOW)
-    waiting = Execution.objects.filter(status=Status.PENDING)
-    assert 0 < waiting.count() <= 3
-    assert {run.queued_at for run in waiting} == {NOW}  # so the sweep does not send a second message
-    for _ in range(2):
-        delivery.deliver(cue.lane, ids, tick=lambda: NOW)
-    assert sorted(webhook.json["execution_id"] for webhook in receiver.received) == sorted(map(str, ids))
+    busy = [make.execution(cue, lane="http://busy.example", status=Status.DELIVERING) for _ in range(2)]
+    waiting = make.execution(cue)
+    with django_capture_on_commit_callbacks(execute=False) as later:
+        assert deliver(waiting).status == "pending"
+    assert len(later) == 1  # the lane is looked at again soon
+    Execution.objects.filter(pk=busy[0].pk).delete()
+    assert deliver(waiting).status == "success"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_slow_lane_hands_back_the_rest_while_its_requests_still_hang(
-    cue: Cue, receiver: Receiver, settings, monkeypatch, worker
+def test_a_lane_that_keeps_everybody_waiting_is_left_and_comes_back(
+    cue: Cue, receiver: Receiver, settings, monkeypatch, worker: Worker
 ) -> None:
     settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": 2})
-    monkeypatch.setattr(delivery, "BATCH_TIME_S", 0.2)
+    monkeypatch.setattr(delivery, "PATIENCE_S", 0.2)
     hold = threading.Event()
     receiver.default = Answer(200, wait=hold)
-    ids = [make.execution(cue, due_at=LONG_AGO).pk for _ in range(5)]
+    for _ in range(5):
+        make.execution(cue, due_at=LONG_AGO)
+    delivery.drain(lane_of(cue), tick=lambda: NOW)
+    assert len(receiver.received) == 2
+    assert Execution.objects.filter(status=Status.PENDING).count() == 3
+    hold.set()
 
-    def queued() -> bool:
-        return Execution.objects.filter(queued_at=NOW).count() == 3
+    def all_done() -> bool:
+        worker.run()
+        return Execution.objects.filter(status=Status.SUCCESS).count() == 5
 
-    def watch() -> int:
-        try:
-            eventually(queued, what="the hand-back")
-            return len(receiver.received)
-        finally:
-            hold.set()
-
-    results = at_once([partial(delivery.deliver, cue.lane, ids, tick=lambda: NOW), watch])
-    assert results == [None, 2]
-    assert worker.run() == [lanes.DELIVER_TASK]
+    eventually(all_done, what="the rest")
     assert len({webhook.json["execution_id"] for webhook in receiver.received}) == 5
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_that_deliver_the_same_batch_at_once_send_each_execution_once(cue: Cue, receiver: Receiver) -> None:
+def test_what_was_claimed_and_not_sent_waits_again_and_does_not_count(
+    cue: Cue, receiver: Receiver, settings, monkeypatch
+) -> None:
+    monkeypatch.setattr(delivery, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(destinations, "is_fast", lambda destination: True)
+    hold = threading.Event()
+    receiver.default = Answer(200, wait=hold)
+    first = [make.execution(cue, due_at=LONG_AGO) for _ in range(5)]
+    again = make.execution(cue, due_at=LONG_AGO, status=Status.RETRYING, attempts=1)
+    delivery.drain(lane_of(cue), tick=lambda: NOW)
+    sent = {webhook.json["execution_id"] for webhook in receiver.received}
+    back = [Execution.objects.get(pk=e.pk) for e in [*first, again] if str(e.pk) not in sent]
+    assert len(back) == 3
+    for execution in back:
+        was = 1 if execution.pk == again.pk else 0
+        assert (execution.status, execution.attempts) == ("retrying" if was else "pending", was)
+        assert list(execution.steps.values_list("reason", flat=True))[-1] == "handed back before it was sent"
+    cue.refresh_from_db()
+    assert cue.run_count == 0
+    hold.set()
+    eventually(lambda: Execution.objects.filter(status="success").count() == 3, what="those that were sent")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_that_drain_a_lane_at_once_send_each_execution_once(cue: Cue, receiver: Receiver) -> None:
     ids = [make.execution(cue).pk for _ in range(30)]
-    at_once([partial(delivery.deliver, cue.lane, order, tick=lambda: NOW) for order in (ids, ids, ids[::-1])])
+    at_once([partial(delivery.drain, lane_of(cue), tick=lambda: NOW)] * 3)
     assert sorted(webhook.json["execution_id"] for webhook in receiver.received) == sorted(map(str, ids))
     assert set(Execution.objects.values_list("status", "attempts")) == {("success", 1)}
     assert Attempt.objects.count() == 30
@@ -212,31 +245,43 @@ def test_two_that_deliver_the_same_batch_at_once_send_each_execution_once(cue: C
     assert cue.run_count == 30
 
 
-def test_the_queries_of_a_batch_are_bounded(cue: Cue, receiver: Receiver, settings) -> None:
-    settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": lanes.BATCH})
-    ids = [make.execution(cue).pk for _ in range(lanes.BATCH)]
+def test_a_full_batch_costs_few_queries_however_many_it_names(cue: Cue, receiver: Receiver, settings) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": 50})
+    one_shots = [make.cue(cue.account, callback_url=receiver.url, next_run=None, last_slot=NOW) for _ in range(50)]
+    for one_shot in one_shots:
+        make.execution(one_shot, triggered_by=Trigger.SCHEDULED)
     with CaptureQueriesContext(connection) as queries:
-        delivery.deliver(cue.lane, ids, tick=lambda: NOW)
-    assert len(receiver.received) == lanes.BATCH
-    assert len(queries) <= QUERIES_OF_A_BATCH
+        delivery.drain(lane_of(cue), tick=lambda: NOW)
+    assert len(receiver.received) == 50
+    assert set(Cue.objects.exclude(pk=cue.pk).values_list("status", "run_count", "last_run")) == {("completed", 1, NOW)}
+    assert len(queries) <= QUERIES_OF_A_LANE
+
+
+def test_a_full_lane_still_takes_up_a_retry(cue: Cue, receiver: Receiver, settings) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": 3})
+    retry = make.execution(cue, status=Status.RETRYING, attempts=1)
+    for _ in range(5):
+        make.execution(cue)
+    claimed = claim(retry)
+    assert sorted(one.attempt for one in claimed) == [1, 1, 2]
 
 
 def test_reports_and_attempts_use_the_same_row(cue: Cue, receiver: Receiver) -> None:
     """A handler that reports before its own 2xx is the usual case: neither overwrites the other."""
     execution = make.execution(cue)
-    (claimed,) = delivery._claim(cue.lane, [execution.pk], now=NOW)
+    (claimed,) = claim(execution)
     outcomes.report(cue.account, execution.pk, {"success": True, "result": "sent"}, now=NOW)
     reply = {"success": False, "result": "from the reply"}
-    delivery.record([Result(claimed, NOW, 5, http_status=200, reported=reply)], now=NOW)
+    recording.record([Result(claimed, NOW, 5, http_status=200, reported=reply)], now=NOW)
     execution.refresh_from_db()
     assert (execution.status, execution.outcome_success, execution.outcome_result) == ("success", True, "sent")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_that_outlasts_its_batch_frees_the_worker_and_is_recorded_when_it_ends(
+def test_a_request_that_outlasts_its_slice_frees_the_worker_and_is_recorded_when_it_ends(
     cue: Cue, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "BATCH_TIME_S", 0.2)
+    monkeypatch.setattr(delivery, "PATIENCE_S", 0.2)
     hold = threading.Event()
     receiver.default = Answer(200, wait=hold)
     execution = make.execution(cue)
@@ -278,14 +323,11 @@ def test_within_the_grace_and_with_enforcement_off_attempts_go_on(cue: Cue, rece
     assert deliver(make.execution(cue), now).status == "success"
 
 
-def test_one_accounts_limit_leaves_the_others_of_the_lane_alone(cue: Cue, receiver: Receiver) -> None:
+def test_one_accounts_limit_leaves_the_others_alone(cue: Cue, receiver: Receiver) -> None:
     now = past_its_grace(cue)
     other = make.cue(make.account("bob@example.org"), callback_url=receiver.url, next_run=None)
-    runs = [make.execution(owner) for owner in (cue, other, cue, other)]
-    delivery.deliver(cue.lane, [run.pk for run in runs], tick=lambda: now)
-    statuses = [Execution.objects.get(pk=run.pk).status for run in runs]
-    assert statuses == ["failed", "success", "failed", "success"]
-    assert len(receiver.received) == 2
+    assert deliver(make.execution(cue), now).status == "failed"
+    assert deliver(make.execution(other), now).status == "success"
 
 
 def test_what_is_not_due_is_not_refused_yet(cue: Cue) -> None:

@@ -9,6 +9,7 @@ from cues.models import Cue
 from cues.services import CueNotFound
 from executions import delivery, firing, outcomes
 from executions.firing import ManualFire
+from executions.lanes import Lane
 from executions.models import Execution
 from executions.states import Status
 from tests.support import make
@@ -35,11 +36,11 @@ def test_fire_works_in_every_status_and_changes_none(status: str) -> None:
 def test_a_manual_fire_of_a_future_one_shot_leaves_its_own_run(receiver: Receiver) -> None:
     cue = make.cue(make.account(), callback_url=receiver.url, at=NOW + HOUR, next_run=NOW + HOUR)
     by_hand = firing.fire(cue, ManualFire(), now=NOW)
-    delivery.deliver(cue.lane, [by_hand.pk], tick=lambda: NOW)
+    delivery.drain(Lane.of(by_hand), tick=lambda: NOW)
     cue.refresh_from_db()
     assert (cue.status, cue.next_run) == ("active", NOW + HOUR)
     assert firing.fire_due([cue.pk], now=NOW + HOUR) == 1
-    delivery.deliver(cue.lane, Execution.objects.values_list("pk", flat=True), tick=lambda: NOW + HOUR)
+    delivery.drain(Lane.of(by_hand), tick=lambda: NOW + HOUR)
     cue.refresh_from_db()
     assert (cue.status, len(receiver.received)) == ("completed", 2)
 
@@ -89,10 +90,10 @@ def test_the_merged_payload_obeys_the_size_limit() -> None:
 def test_a_fire_for_later_is_not_delivered_before(receiver: Receiver) -> None:
     cue = make.cue(make.account(), callback_url=receiver.url, next_run=None)
     execution = firing.fire(cue, ManualFire(send_at=NOW + HOUR), now=NOW)
-    assert (execution.scheduled_for, execution.queued_at) == (NOW + HOUR, None)
-    delivery.deliver(cue.lane, [execution.pk], tick=lambda: NOW + HOUR - timedelta(seconds=1))
+    assert (execution.scheduled_for, execution.due_at) == (NOW + HOUR, NOW + HOUR)
+    delivery.drain(Lane.of(execution), tick=lambda: NOW + HOUR - timedelta(seconds=1))
     assert receiver.received == []
-    delivery.deliver(cue.lane, [execution.pk], tick=lambda: NOW + HOUR)
+    delivery.drain(Lane.of(execution), tick=lambda: NOW + HOUR)
     assert len(receiver.received) == 1
 
 

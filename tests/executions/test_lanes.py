@@ -1,63 +1,68 @@
-"""Handing work out: one destination per message, fifty at most, and a broker that refuses is not forgotten."""
+"""Saying that a lane has work: one message for all that is due now, none that holds more than the lane's name."""
+
+from datetime import timedelta
 
 import pytest
 
 from executions import lanes
-from executions.models import Execution
+from executions.lanes import Lane
 from executions.states import Status
 from tests.support import make
 from tests.support.broker import broker_down
 from tests.support.make import NOW
+from tests.support.worker import Worker
 
-pytestmark = [pytest.mark.django_db]
+pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def messages(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What Celery was asked to send: the broker's side of `publish`."""
-    sent: list[dict] = []
-    monkeypatch.setattr(
-        "celery.app.base.Celery.send_task", lambda self, name, **options: sent.append({"name": name, **options})
-    )
-    return sent
-
-
-def test_a_message_names_executions_of_one_lane_fifty_at_most(messages, django_capture_on_commit_callbacks) -> None:
+def lane() -> Lane:
     cue = make.cue(make.account())
-    ids = [make.execution(cue).pk for _ in range(70)]
-    work = [("a" if index % 7 else "b", pk) for index, pk in enumerate(ids)]
-    with django_capture_on_commit_callbacks(execute=True):
-        lanes.hand_out(work, now=NOW)
-        assert messages == []  # nothing before the commit
-    batches = [(m["kwargs"]["lane"], len(m["kwargs"]["execution_ids"]), m["queue"]) for m in messages]
-    assert sorted(batches) == [("a", 10, "deliver"), ("a", 50, "deliver"), ("b", 10, "deliver")]
-    named = {text for m in messages for text in m["kwargs"]["execution_ids"]}
-    assert named == set(map(str, ids))
+    return Lane(cue.account_id, cue.lane)
 
 
-def test_a_message_holds_ids_and_no_secret(messages, django_capture_on_commit_callbacks) -> None:
-    execution = make.execution(make.cue(make.account(), payload={"card": "4111"}, callback_headers={"A": "token"}))
-    with django_capture_on_commit_callbacks(execute=True):
-        lanes.hand_out([("lane", execution.pk)], queue=lanes.RETRIES, countdown_s=9, now=NOW)
-    (message,) = messages
-    assert message["kwargs"] == {"lane": "lane", "execution_ids": [str(execution.pk)]}
-    assert (message["name"], message["queue"], message["countdown"]) == ("executions.deliver", "retries", 9)
+def test_many_nudges_before_the_message_is_taken_up_are_one_message(lane: Lane, worker: Worker) -> None:
+    other = Lane(lane.account_id, "http://other.example")
+    for _ in range(3):
+        lanes.nudge([lane, other], now=NOW)
+    names = [(task, kwargs["origin"]) for task, kwargs in worker.waiting()]
+    assert sorted(names) == [("executions.drain", lane.origin), ("executions.drain", other.origin)]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_what_the_broker_did_not_take_is_marked_as_not_queued() -> None:
-    execution = make.execution(make.cue(make.account()), queued_at=NOW)
+def test_once_it_is_taken_up_the_next_nudge_is_a_message(lane: Lane, worker: Worker) -> None:
+    lanes.nudge([lane], now=NOW)
+    lanes.taken_up(lane)
+    lanes.nudge([lane], now=NOW)
+    assert len(worker.waiting()) == 2
+
+
+def test_retries_of_the_same_second_are_one_message_and_other_seconds_have_their_own(
+    lane: Lane, worker: Worker
+) -> None:
+    for wait_s in (60.0, 60.2, 61.5):
+        lanes.nudge([lane], at=NOW + timedelta(seconds=wait_s), now=NOW)
+    lanes.nudge([lane], at=NOW + timedelta(seconds=lanes.COUNTDOWN_MAX_S + 1), now=NOW)  # the sweep's
+    assert len(worker.waiting()) == 2
+
+
+def test_what_the_broker_did_not_take_is_said_again(lane: Lane, worker: Worker) -> None:
     with broker_down():
-        lanes.hand_out([("lane", execution.pk)], now=NOW)
-    assert Execution.objects.get().queued_at is None
+        lanes.nudge([lane], now=NOW)
+    lanes.nudge([lane], now=NOW)
+    assert len(worker.waiting()) == 1
 
 
-def test_the_cap_counts_what_is_in_flight_for_each_account(settings) -> None:
-    settings.CUEAPI = settings.CUEAPI.model_copy(update={"max_concurrent_deliveries_per_user": 3})
-    ada, bob = make.cue(make.account()), make.cue(make.account("bob@example.org"))
-    for _ in range(2):
-        make.execution(ada, status=Status.DELIVERING)
-    hers = [make.execution(ada) for _ in range(3)]
-    his = [make.execution(bob) for _ in range(4)]
-    taken = lanes.within_account_cap([*hers, *his])
-    assert taken == [hers[0], *his[:3]]
+def test_a_message_names_a_lane_and_no_secret(lane: Lane, worker: Worker) -> None:
+    lanes.nudge([lane], now=NOW)
+    ((_, kwargs),) = worker.waiting()
+    assert kwargs == {"account_id": str(lane.account_id), "origin": lane.origin}
+
+
+def test_what_waits_is_this_lanes_that_is_due_the_longest_due_first() -> None:
+    cue = make.cue(make.account())
+    late, later = make.execution(cue, due_at=NOW - timedelta(minutes=1)), make.execution(cue)
+    make.execution(cue, due_at=NOW + timedelta(minutes=1))
+    make.execution(cue, status=Status.DELIVERING)
+    make.execution(cue, lane="http://other.example")
+    make.execution(make.cue(make.account("bob@example.org")))
+    assert list(lanes.waiting(Lane.of(late), Status.PENDING, now=NOW)) == [late, later]

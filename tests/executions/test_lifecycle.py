@@ -52,7 +52,7 @@ def test_a_move_changes_the_row_the_object_and_the_history() -> None:
     assert lifecycle.move(execution, Status.MISSED, reason="nobody came", now=NOW, error_message="nobody")
     stored = Execution.objects.get(pk=execution.pk)
     for row in (execution, stored):
-        assert (row.status, row.due_at, row.queued_at, row.closed_at) == ("missed", None, None, NOW)
+        assert (row.status, row.due_at, row.closed_at) == ("missed", None, NOW)
         assert row.error_message == "nobody"
     assert history(execution) == [("pending", "missed")]
 

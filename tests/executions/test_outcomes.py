@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from cueapi.models import Account
-from executions import delivery, outcomes
+from executions import delivery, outcomes, recording
+from executions.lanes import Lane
 from executions.models import Execution, Notification
 from executions.states import FINAL, Status, Trigger
 from executions.transports.webhook import Result
@@ -31,15 +32,15 @@ def report(execution: Execution, success: bool = True, now=NOW, **fields: Any) -
 
 def sent(execution: Execution, http_status: int, reply: dict | None = None, now=NOW) -> Execution:
     """Claim the execution, and record an attempt that ended like this."""
-    delivery._claim(execution.cue.lane, [execution.pk], now=now)
+    delivery.take(Lane.of(execution), now=now)
     return recorded(execution, http_status, reply, now)
 
 
 def recorded(execution: Execution, http_status: int, reply: dict | None = None, now=NOW) -> Execution:
     run = Execution.objects.get(pk=execution.pk)
     stage = "" if http_status < 300 else "status"
-    attempt = delivery._delivery_in_progress(run, now=now)
-    delivery.record([Result(attempt, now, 5, http_status=http_status, error_stage=stage, reported=reply)], now=now)
+    attempt = recording.delivery_of(run, attempt=run.attempts, now=now)
+    recording.record([Result(attempt, now, 5, http_status=http_status, error_stage=stage, reported=reply)], now=now)
     return Execution.objects.get(pk=execution.pk)
 
 
@@ -108,7 +109,7 @@ def test_in_one_phase_the_outcome_never_changes_a_delivered_status(owner, succes
 def test_in_two_phases_the_outcome_decides_in_any_order(owner, order: str, success: bool) -> None:
     cue = make.cue(owner, outcome_deadline_s=300, next_run=None, last_slot=NOW)
     execution = make.execution(cue, triggered_by=Trigger.SCHEDULED)
-    delivery._claim(cue.lane, [execution.pk], now=NOW)
+    delivery.take(Lane.of(execution), now=NOW)
     if order == "report first":
         assert report(execution, success, error="bad").status == "delivering"
         execution = recorded(execution, 200)
@@ -130,7 +131,7 @@ def test_in_two_phases_the_outcome_decides_in_any_order(owner, order: str, succe
 @pytest.mark.parametrize("success", [True, False])
 def test_a_failed_attempt_after_a_report_is_the_last(owner, success: bool, phases: dict) -> None:
     execution = make.execution(make.cue(owner, **phases))
-    delivery._claim(execution.cue.lane, [execution.pk], now=NOW)
+    delivery.take(Lane.of(execution), now=NOW)
     report(execution, success)
     assert recorded(execution, 500).status == ("success" if success else "failed")
 
@@ -140,7 +141,7 @@ def test_a_report_between_two_attempts_ends_the_retries(owner) -> None:
     assert execution.status == "retrying"
     execution = report(execution)
     assert (execution.status, execution.due_at) == ("success", None)
-    assert not delivery._claim(execution.cue.lane, [execution.pk], now=NOW + timedelta(hours=1))
+    assert not delivery.take(Lane.of(execution), now=NOW + timedelta(hours=1)).deliveries
 
 
 def test_a_report_after_the_deadline_is_kept_and_the_status_stays(owner) -> None:

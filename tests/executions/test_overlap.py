@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from cues.models import Cue
-from executions import claims, closing, firing, lifecycle, overlap, recovery
+from executions import claims, closing, firing, lanes, lifecycle, overlap, recovery
+from executions.lanes import Lane
 from executions.models import Execution
 from executions.states import Status
 from tests.support import make
@@ -64,8 +65,9 @@ def test_a_webhook_that_was_held_is_handed_out(worker: Worker) -> None:
     cue = make.recurring(make.account(), overlap="queue")
     first, second = fire(cue, 2)
     worker.drop()
+    lanes.taken_up(Lane.of(second))
     end(first)
-    assert [kwargs["execution_ids"] for _, kwargs in worker.waiting()] == [[str(second.pk)]]
+    assert [kwargs["origin"] for _, kwargs in worker.waiting()] == [cue.lane]
 
 
 def test_a_manual_fire_is_not_held_and_is_in_the_way(cue: Cue) -> None:

@@ -9,7 +9,8 @@ from django.core import mail
 from cueapi import clock
 from cues.models import Cue
 from executions import delivery, firing, notifications, recovery
-from executions.models import Attempt, Execution, Notification
+from executions.lanes import Lane
+from executions.models import Attempt, Destination, Execution, Notification
 from executions.states import Status
 from tests.support import make
 from tests.support.api import Api
@@ -37,10 +38,10 @@ def test_a_lost_message_is_noticed_and_the_work_delivered(api: Api, receiver: Re
     cue = make.cue(api.account, callback_url=receiver.url, at=LONG_AGO, next_run=LONG_AGO)
     firing.fire_due([cue.pk], now=clock.now())
     assert worker.drop() == 1
-    recovery.sweep(now=clock.now())
+    recovery.sweep(now=LONG_AGO + timedelta(seconds=4))
     worker.run()
     assert receiver.received == []  # it may still be on its way
-    recovery.sweep(now=clock.now() + MINUTE)
+    recovery.sweep(now=clock.now())
     worker.run()
     assert len(receiver.received) == 1
     assert Execution.objects.get().status == "success"
@@ -59,26 +60,50 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_loses_nothing(
         assert firing.fire_due([cue_id], now=clock.now()) == 1
         assert time.monotonic() - started < 2
     assert worker.run() == []
-    recovery.sweep(now=clock.now())
+    recovery.sweep(now=clock.now() + timedelta(seconds=5))
     worker.run()
     assert len(receiver.received) == 2
     assert set(Execution.objects.values_list("status", flat=True)) == {"success"}
 
 
-def test_only_what_is_due_and_not_on_its_way_is_queued() -> None:
+def test_a_lane_with_due_work_that_nobody_looked_at_is_nudged_once_a_minute() -> None:
     cue = make.cue(make.account())
-    lost = make.execution(cue, queued_at=NOW - MINUTE)
-    refused = make.execution(cue, queued_at=None)
-    retry = make.execution(cue, status=Status.RETRYING, attempts=1, queued_at=None)
-    make.execution(cue, queued_at=NOW - MINUTE + timedelta(seconds=1))
-    make.execution(cue, due_at=NOW + timedelta(seconds=1))
-    make.execution(cue, status=Status.DELIVERING)
-    worker = make.execution(make.cue(cue.account, transport="worker"))
-    assert recovery.queue_due(NOW) == 3
-    queued = Execution.objects.filter(queued_at=NOW)
-    assert {e.pk for e in queued} == {lost.pk, refused.pk, retry.pk}
-    assert (status_of(retry), status_of(worker)) == ("retry_ready", "pending")
-    assert recovery.queue_due(NOW) == 0
+    retry = make.execution(cue, status=Status.RETRYING, attempts=1)
+    make.execution(cue, lane="http://later.example", due_at=NOW + timedelta(seconds=30))
+    make.execution(cue, lane="http://busy.example", status=Status.DELIVERING)
+    make.execution(make.cue(cue.account, transport="worker"))
+    assert recovery.look_at_lanes(NOW) == 0  # its message may be on its way
+    now = NOW + timedelta(seconds=5)
+    assert recovery.look_at_lanes(now) == 1
+    assert status_of(retry) == "retry_ready"
+    assert recovery.look_at_lanes(now) == 0
+    assert recovery.look_at_lanes(now + MINUTE) == 2
+
+
+def test_a_lane_that_somebody_looked_at_just_now_is_left_alone() -> None:
+    cue = make.cue(make.account())
+    make.execution(cue, due_at=NOW - MINUTE, is_held=False)
+    lane = Lane(cue.account_id, cue.lane)
+    delivery.take(lane, now=NOW)
+    make.execution(cue, due_at=NOW - MINUTE)
+    assert recovery.look_at_lanes(NOW + timedelta(seconds=4)) == 0
+    assert recovery.look_at_lanes(NOW + timedelta(seconds=5)) == 1
+
+
+def test_a_lane_whose_breaker_is_open_is_left_alone_until_its_probe_is_due() -> None:
+    cue = make.cue(make.account())
+    make.execution(cue)
+    probe_at = NOW + MINUTE
+    Destination.objects.create(account=cue.account, lane=cue.lane, state="open", probe_at=probe_at)
+    assert recovery.look_at_lanes(probe_at - timedelta(seconds=1)) == 0
+    assert recovery.look_at_lanes(probe_at) == 1
+
+
+def test_a_lane_is_told_of_work_at_its_time_without_waiting_for_a_sweep(worker: Worker) -> None:
+    cue = make.cue(make.account())
+    for wait_s in (3, 9, 11):
+        make.execution(cue, due_at=NOW + timedelta(seconds=wait_s))
+    assert recovery.nudge_at_their_time(NOW) == 2
 
 
 def test_a_cue_that_no_scheduler_announced_fires_ten_seconds_late() -> None:
@@ -96,7 +121,7 @@ def test_an_attempt_whose_sender_died_counts_and_a_crash_loop_ends() -> None:
     cue = make.cue(make.account(), backoff_minutes=[1])
     execution, now = make.execution(cue), NOW
     for attempt in (1, 2, 3):
-        assert delivery._claim(cue.lane, [execution.pk], now=now)  # and dies here
+        assert delivery.take(Lane.of(execution), now=now).deliveries  # and dies here
         assert recovery.end_interrupted(now + timedelta(seconds=299)) == 0
         now += timedelta(seconds=300)
         assert recovery.end_interrupted(now) == 1
@@ -111,7 +136,7 @@ def test_an_attempt_whose_sender_died_counts_and_a_crash_loop_ends() -> None:
 
 def test_a_long_time_limit_is_waited_for() -> None:
     cue = make.cue(make.account(), delivery_timeout_s=1200, outcome_deadline_s=60)
-    delivery._claim(cue.lane, [make.execution(cue).pk], now=NOW)
+    delivery.take(Lane.of(make.execution(cue)), now=NOW)
     assert recovery.end_interrupted(NOW + timedelta(seconds=1259)) == 0
     assert recovery.end_interrupted(NOW + timedelta(seconds=1260)) == 1
 
@@ -185,7 +210,9 @@ def test_a_sweep_does_it_all_and_twice_does_nothing_more() -> None:
     }
     notifications.send_due(Notification.objects.all(), now=now)
     assert len(mail.outbox) == 3
-    assert set(recovery.sweep(now=now).values()) == {0}
+    again = recovery.sweep(now=now)
+    assert again.pop("look_at_lanes") == 1  # the one that fired: nobody has taken up its message
+    assert set(again.values()) == {0}
 
 
 def test_one_sweep_that_crashes_does_not_stop_the_others(monkeypatch) -> None:
@@ -203,9 +230,7 @@ def test_each_sweep_is_bounded(monkeypatch) -> None:
     monkeypatch.setattr(recovery, "ROWS_MAX", 3)
     cue = make.cue(make.account())
     for _ in range(4):
-        make.execution(cue)
         make.execution(cue, status=Status.DELIVERING, attempts=1)
-    assert [recovery.queue_due(NOW) for _ in range(3)] == [3, 1, 0]
     assert [recovery.end_interrupted(NOW) for _ in range(3)] == [3, 1, 0]
 
 

@@ -53,6 +53,7 @@ def execution(of: Cue, **columns: Any) -> Execution:
     given = {
         "account_id": of.account_id,
         "transport": of.transport,
+        "lane": of.lane,
         "triggered_by": Trigger.MANUAL_FIRE,
         "scheduled_for": NOW,
         "status": Status.PENDING,

@@ -204,7 +204,7 @@ class Year:
         """Somebody did all the work."""
 
         Execution.objects.filter(cue=cue, closed_at=None).update(
-            status="success", closed_at=self.now, due_at=None, queued_at=None, is_held=False
+            status="success", closed_at=self.now, due_at=None, is_held=False
         )
 
     def _recover(self) -> None:

@@ -11,7 +11,7 @@ from kombu import Connection
 
 from cueapi import clock
 
-QUEUES = ("fire", "deliver", "slow", "retries", "default")
+QUEUES = ("fire", "deliver", "retries", "default")
 
 
 class Worker:

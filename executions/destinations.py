@@ -1,0 +1,178 @@
+"""Destinations: how much may go out to one now, and what its latest attempts tell of it.
+
+Its breaker, its rate, its cap and its account's cap are looked at together, with its row locked.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from uuid import UUID
+
+from cueapi.conf import conf
+from cues.models import Transport
+from executions.breaker import CLOSED, OPEN, Limits
+from executions.lanes import Lane
+from executions.models import Destination, Execution
+from executions.states import Status
+
+log = logging.getLogger(__name__)
+
+KEPT_ATTEMPTS = 100  # for the success rate and the latency
+FAST_MS, FAST_AFTER = 25, 10  # a receiver is fast when the median of its latest ten attempts is below
+FAST_SENDERS = 3  # requests at a time that keep a fast receiver busy
+FAST_BATCH = 50  # attempts taken up at a time for a fast receiver
+CAP_WAIT = timedelta(seconds=0.5)  # when an account is at its cap, its other lanes are looked at again after this
+BURST = timedelta(seconds=1)  # a rate may be used up for so long at once
+LOOKED_LATELY = timedelta(seconds=5)
+LOST_MARGIN = timedelta(seconds=10)  # a request that has lasted so much longer than it may is not in flight any more
+
+
+@dataclass(frozen=True)
+class Room:
+    """What may be taken up. `look_at` is when to look again, where a limit of time or of the account is why."""
+
+    attempts: int  # to claim
+    senders: int = 0  # requests in flight at a time
+    look_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An attempt as its destination sees it. `answered` is None when it tells nothing about it."""
+
+    duration_ms: int
+    answered: bool | None
+    complaint: str
+
+
+def limits() -> Limits:
+    settings = conf()
+    return Limits(
+        failures=settings.breaker_failures,
+        probe=timedelta(seconds=settings.breaker_probe_seconds),
+        probe_max=timedelta(seconds=settings.breaker_probe_max_seconds),
+        concurrency=settings.lane_concurrency,
+    )
+
+
+def hold(lane: Lane) -> Destination:
+    """The lane's destination, locked until the transaction ends; made when it is new."""
+    rows = Destination.objects.select_for_update().filter(account=lane.account_id, lane=lane.origin)
+    found = rows.first()
+    if found is None:
+        new = Destination(account_id=lane.account_id, lane=lane.origin)
+        Destination.objects.bulk_create([new], ignore_conflicts=True)
+        found = rows.get()
+    return found
+
+
+def is_forgotten(destination: Destination, *, now: datetime) -> bool:
+    """Whether nobody looks for work for it, though somebody should: with its row locked."""
+    if not destination.breaker.room(limits(), now=now):
+        return False
+    nudged = destination.nudged_at and destination.nudged_at > now - timedelta(seconds=conf().requeue_after_seconds)
+    looked = destination.looked_at and destination.looked_at > now - LOOKED_LATELY
+    return not nudged and not looked
+
+
+# --- How much may go out ----------------------------------------------------------------------------------------
+
+
+def room(destination: Destination, *, mine: int, now: datetime) -> Room:
+    """How much a sender that has `mine` of the lane's claimed executions may take up beside them."""
+    allowed = destination.breaker.room(limits(), now=now)
+    if not allowed:
+        return Room(0, look_at=destination.probe_at)
+    claimed = _claimed_by_lane(destination.account_id, now=now)
+    others = max(0, claimed[destination.lane] - mine)
+    free = _free_to_account(destination, claimed)
+    senders = max(0, min(allowed - others, free))
+    attempts = senders
+    if not others and is_fast(destination):
+        attempts, senders = FAST_BATCH, min(FAST_SENDERS, senders)
+    attempts = max(0, attempts - mine) if senders else 0
+    paced, look_at = _paced(destination, now=now)
+    if not senders and free <= 0:
+        look_at = now + CAP_WAIT
+    return Room(min(attempts, paced), senders, look_at)
+
+
+def is_fast(destination: Destination) -> bool:
+    """Whether its receiver answers so quickly that claiming one by one would take longer than sending."""
+    latest = destination.recent[-FAST_AFTER:]
+    if destination.state != CLOSED or destination.allowed is not None or len(latest) < FAST_AFTER:
+        return False
+    return bool(median(duration_ms for duration_ms, _ in latest) < FAST_MS)
+
+
+def _claimed_by_lane(account_id: UUID, *, now: datetime) -> Counter[str]:
+    """The account's attempts under way, without those whose sender must have died."""
+    rows = Execution.objects.filter(account=account_id, status=Status.DELIVERING, transport=Transport.WEBHOOK)
+    default_s = conf().webhook_timeout_seconds
+    return Counter(
+        lane
+        for lane, started_at, limit_s in rows.values_list("lane", "last_attempt_at", "cue__delivery_timeout_s")
+        if started_at is None or now < started_at + timedelta(seconds=limit_s or default_s) + LOST_MARGIN
+    )
+
+
+def _free_to_account(destination: Destination, claimed: Counter[str]) -> int:
+    """How many requests at a time the account's cap leaves to this lane."""
+    cap = conf().max_concurrent_deliveries_per_user
+    others = {lane: count for lane, count in claimed.items() if lane != destination.lane}
+    if not others:
+        return cap
+    rows = Destination.objects.filter(account=destination.account_id, lane__in=others)
+    senders: dict[str, int] = dict(rows.values_list("lane", "senders"))
+    return cap - sum(min(count, senders.get(lane, count)) for lane, count in others.items())
+
+
+def _paced(destination: Destination, *, now: datetime) -> tuple[int, datetime | None]:
+    """How many attempts the destination's rate lets start, and when it lets the next one."""
+    if not destination.rate_per_minute:
+        return FAST_BATCH, None
+    every, since = _pace(destination, now=now)
+    starting = max(0, (now - since) // every + 1)
+    return starting, since + (starting * every)
+
+
+def _pace(destination: Destination, *, now: datetime) -> tuple[timedelta, datetime]:
+    """The time between two attempts, and from when on they are counted."""
+    every = timedelta(minutes=1) / (destination.rate_per_minute or 1)
+    unused_since = now - BURST if every < BURST else now
+    return every, max(destination.next_at or unused_since, unused_since)
+
+
+def take(destination: Destination, room: Room, attempts: int, *, now: datetime) -> None:
+    """So many attempts start. Call with the row locked; `room` is what it allowed."""
+    destination.looked_at = now
+    if attempts:
+        destination.senders = room.senders
+        if destination.rate_per_minute:
+            every, since = _pace(destination, now=now)
+            destination.next_at = since + attempts * every
+        if destination.state != CLOSED:
+            lost_at = now + timedelta(seconds=conf().webhook_timeout_seconds) + LOST_MARGIN
+            destination.breaker = destination.breaker.probing(lost_at=lost_at)
+    destination.save()
+
+
+# --- What came back ---------------------------------------------------------------------------------------------
+
+
+def note(destination: Destination, tried: Sequence[Tried], *, now: datetime) -> bool:
+    """Write down these attempts, in their order. Call with the row locked. True when that opened the breaker."""
+    telling = [one for one in tried if one.answered is not None]
+    before = destination.breaker
+    destination.breaker = after = before.after((bool(one.answered) for one in telling), limits(), now=now)
+    destination.recent = [*destination.recent, *([one.duration_ms, int(bool(one.answered))] for one in telling)]
+    del destination.recent[:-KEPT_ATTEMPTS]
+    opened = before.state == CLOSED and after.state == OPEN
+    if opened:
+        destination.reason = next(one.complaint for one in reversed(telling) if not one.answered)[:300]
+        log.warning("destination.opened", extra={"destination": destination.lane, "reason": destination.reason})
+    destination.save()
+    return opened
