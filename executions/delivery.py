@@ -60,16 +60,18 @@ def drain(lane: Lane, *, tick: Tick = clock.now) -> None:
     """Deliver what is due in the lane, within its limits. Returns after about SLICE_S at most."""
     lanes.taken_up(lane)
     flight = Flight(_senders(), lambda delivery: _send(delivery, tick), lambda result: _record_late(result, tick))
-    look_at = _fly(lane, flight, tick)
+    look_at, is_left_waiting = _fly(lane, flight, tick)
     unsent, landed = flight.leave()
     recording.record(landed, now=tick())
     _hand_back(unsent, now=tick())
+    if is_left_waiting and not flight.count:
+        look_at = tick()  # nothing is in flight any more that would bring the lane back
     if look_at is not None:
         lanes.nudge([lane], at=look_at, now=tick())
 
 
-def _fly(lane: Lane, flight: Flight, tick: Tick) -> datetime | None:
-    """Claim, send and record in turn. When to look at the lane again, unless another does that by itself."""
+def _fly(lane: Lane, flight: Flight, tick: Tick) -> tuple[datetime | None, bool]:
+    """Claim, send and record in turn. When to look at the lane again; whether that is left to what is in flight."""
     started = heard = time.monotonic()
     may_have_more = True
     while True:
@@ -78,14 +80,14 @@ def _fly(lane: Lane, flight: Flight, tick: Tick) -> datetime | None:
             flight.add(claim.deliveries, claim.room.senders)
             may_have_more = claim.may_have_left_some
         if not flight.count:
-            return claim.room.look_at
+            return claim.room.look_at, False
         landed = flight.wait(GATHER_S)
         recording.record(landed, now=tick())
         heard = time.monotonic() if landed else heard
         if time.monotonic() - heard > PATIENCE_S:
-            return None  # what is in flight brings the lane back when it lands
+            return None, True
         if time.monotonic() - started > SLICE_S or _stopping.is_set():
-            return tick() if may_have_more else None
+            return (tick(), False) if may_have_more else (None, False)
 
 
 def _hand_back(unsent: Sequence[Delivery], *, now: datetime) -> None:
