@@ -19,6 +19,7 @@ from django.db import DatabaseError, connections, transaction
 
 from cueapi import clock, usage
 from cueapi.conf import conf
+from cueapi.turns import taking_turns
 from cues.models import Cue
 from executions import closing, destinations, lanes, lifecycle, recording
 from executions.destinations import Room
@@ -94,7 +95,7 @@ def _hand_back(unsent: Sequence[Delivery], *, now: datetime) -> None:
     """What was claimed and not sent waits again, as if it had not been claimed."""
     if not unsent:
         return
-    with transaction.atomic():
+    with taking_turns(), transaction.atomic():
         lifecycle.hand_back({one.execution_id: one.attempt for one in unsent}, now=now)
 
 
@@ -126,12 +127,11 @@ def _send(delivery: Delivery, tick: Tick) -> Result:
 
 def take(lane: Lane, *, mine: int = 0, now: datetime) -> Claim:
     """Claim as many as there is room for of what is due and free, first tries before retries."""
-    with transaction.atomic():
+    with taking_turns(), transaction.atomic():
         destination = destinations.hold(lane)
         room = destinations.room(destination, mine=mine, now=now)
         due = _due(lane, room.attempts, now=now)
-        account = due[0].account if due else None
-        refused = account is not None and account.pk in usage.refused_among([account], now=now)
+        refused = bool(due) and usage.is_refused(due[0].account, now=now)
         taken = [] if refused else due
         if taken:
             lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)

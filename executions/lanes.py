@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from math import ceil
 from uuid import UUID
 
 from django.db import transaction
@@ -27,6 +28,7 @@ READY = "deliver"  # the queue of lanes with work that is due
 LATER = "retries"  # countdowns wait here
 COUNTDOWN_MAX_S = 120
 """Longer waits are left to the sweep: a countdown message costs a worker memory for as long as it waits."""
+GRAIN_S = 0.1  # of times; rounded up, so that a nudge from now on is never one that has come already
 NUDGE_KEPT_S = 10  # a message that is not taken up for so long may be lost, and no longer stands for the next
 
 
@@ -48,21 +50,22 @@ def nudge(lanes: Iterable[Lane], *, at: datetime | None = None, now: datetime) -
 
     What the broker does not take, and what is due later, a sweep finds.
     """
-    wait_s = max(0.0, (at - now).total_seconds()) if at else 0.0
+    at_s = ceil(at.timestamp() / GRAIN_S) * GRAIN_S if at and at > now else 0.0
+    wait_s = max(0.0, at_s - now.timestamp())
     if wait_s > COUNTDOWN_MAX_S:
         return
     for lane in set(lanes):
-        transaction.on_commit(partial(_announce, lane, wait_s, at if wait_s else None))
+        transaction.on_commit(partial(_announce, lane, wait_s, at_s))
 
 
 def nudge_again(lane: Lane) -> None:
     """Say it whether or not it was said before: that message may be lost."""
     _forget(_key(lane))
-    _announce(lane, 0.0, None)
+    _announce(lane, 0.0, 0.0)
 
 
-def _announce(lane: Lane, wait_s: float, at: datetime | None) -> None:
-    key = _key(lane, at)
+def _announce(lane: Lane, wait_s: float, at_s: float) -> None:
+    key = _key(lane, at_s)
     if not _is_first(key, wait_s + NUDGE_KEPT_S):
         return
     sent = publish(
@@ -80,9 +83,9 @@ def taken_up(lane: Lane) -> None:
     _forget(_key(lane))
 
 
-def _key(lane: Lane, at: datetime | None = None) -> str:
-    """Of nudges for the same second one is enough."""
-    return f"nudged:{lane.account_id}:{lane.origin}:{int(at.timestamp()) if at else ''}"
+def _key(lane: Lane, at_s: float = 0.0) -> str:
+    """Of nudges for the same moment one is enough."""
+    return f"nudged:{lane.account_id}:{lane.origin}:{at_s:.1f}"
 
 
 def _is_first(key: str, kept_s: float) -> bool:

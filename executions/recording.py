@@ -14,6 +14,7 @@ from django.db.models.functions import NullIf
 
 from cueapi import accounts, bulk, usage
 from cueapi.conf import conf
+from cueapi.turns import taking_turns
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue
 from executions import alerts, closing, destinations, lanes, lifecycle, outcomes, report_links, retry
@@ -38,7 +39,7 @@ def record(results: Sequence[Result], *, now: datetime) -> None:
     by_id = {result.delivery.execution_id: result for result in results}
     if not by_id:
         return
-    with transaction.atomic():
+    with taking_turns(), transaction.atomic():
         rows = Execution.objects.select_for_update(of=("self",)).filter(pk__in=by_id, status=Status.DELIVERING)
         held = [
             execution

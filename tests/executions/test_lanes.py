@@ -36,10 +36,8 @@ def test_once_it_is_taken_up_the_next_nudge_is_a_message(lane: Lane, worker: Wor
     assert len(worker.waiting()) == 2
 
 
-def test_retries_of_the_same_second_are_one_message_and_other_seconds_have_their_own(
-    lane: Lane, worker: Worker
-) -> None:
-    for wait_s in (60.0, 60.2, 61.5):
+def test_retries_of_the_same_moment_are_one_message_and_others_have_their_own(lane: Lane, worker: Worker) -> None:
+    for wait_s in (60.02, 60.08, 61.5):
         lanes.nudge([lane], at=NOW + timedelta(seconds=wait_s), now=NOW)
     lanes.nudge([lane], at=NOW + timedelta(seconds=lanes.COUNTDOWN_MAX_S + 1), now=NOW)  # the sweep's
     assert len(worker.waiting()) == 2
