@@ -43,6 +43,7 @@ SHORTENED = {
     "EXECUTION_STALE_MARGIN_SECONDS": "2",
     "WEBHOOK_TIMEOUT_SECONDS": "2",
     "REQUEUE_AFTER_SECONDS": "5",
+    "BREAKER_FAILURES": "0",  # its receiver fails by design
 }
 # With hundreds at once on SQLite, a live sender may wait seconds for its turn to write: do not bury it.
 PATIENT = SHORTENED | {"EXECUTION_STALE_MARGIN_SECONDS": "10"}
