@@ -88,7 +88,7 @@ def move_all(locked: Sequence[Execution], to: Status, *, reason: str, now: datet
         return
     columns = {"status": to, "updated_at": now, **_closing_columns(to, now), **changes}
     _log_steps(locked, to, reason=reason, now=now)
-    Execution.objects.filter(pk__in=[e.pk for e in locked]).update(**columns)
+    _as_read(locked).update(**columns)
     for execution in locked:
         execution.status = to
         execution.closed_at = columns.get("closed_at", execution.closed_at)
@@ -97,7 +97,7 @@ def move_all(locked: Sequence[Execution], to: Status, *, reason: str, now: datet
 def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: datetime) -> None:
     """Take locked executions for one attempt each; `due_at` is when their sender counts as dead."""
     _log_steps(locked, Status.DELIVERING, reason="attempt started", now=now)
-    Execution.objects.filter(pk__in=[e.pk for e in locked]).update(
+    _as_read(locked).update(
         status=Status.DELIVERING,
         attempts=F("attempts") + 1,
         due_at=due_at,
@@ -109,11 +109,11 @@ def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: dateti
 
 def hand_back(attempts: Mapping[UUID, int], *, now: datetime) -> None:
     """These were taken for an attempt of this number that was not made: they wait again, and it does not count."""
-    taken = lock(attempts, statuses=[Status.DELIVERING])
-    for number in (1, 2):
-        back = [e for e in taken if e.attempts == attempts[e.pk] and min(e.attempts, 2) == number]
-        to = Status.PENDING if number == 1 else Status.RETRYING
-        move_all(back, to, reason="handed back before it was sent", now=now, attempts=F("attempts") - 1, due_at=now)
+    taken = [e for e in lock(attempts, statuses=[Status.DELIVERING]) if e.attempts == attempts[e.pk]]
+    first, again = [e for e in taken if e.attempts == 1], [e for e in taken if e.attempts > 1]
+    same: dict[str, Any] = {"reason": "handed back before it was sent", "attempts": F("attempts") - 1, "due_at": now}
+    move_all(first, Status.PENDING, now=now, started_at=None, **same)
+    move_all(again, Status.RETRYING, now=now, **same)
 
 
 def make_ready(locked: Sequence[Execution], *, now: datetime) -> None:
@@ -159,9 +159,14 @@ def _check(before: str, after: Status) -> None:
         raise IllegalStep(f"{before} → {after}")
 
 
+def _as_read(locked: Sequence[Execution]) -> QuerySet[Execution]:
+    """These rows, as long as they are in the states they were read in."""
+    return Execution.objects.filter(pk__in=[e.pk for e in locked], status__in={e.status for e in locked})
+
+
 def _log_steps(executions: Sequence[Execution], after: Status, *, reason: str, now: datetime) -> None:
     """Call before the rows change: what they were is read from them."""
     for execution in executions:
         _check(execution.status, after)
-    rows = Execution.objects.filter(pk__in=[e.pk for e in executions])
-    bulk.insert_from(Step, STEP_COLUMNS, rows.values_list("pk", Value(now), "status", Value(after), Value(reason)))
+    columns = ("pk", Value(now), "status", Value(after), Value(reason))
+    bulk.insert_from(Step, STEP_COLUMNS, _as_read(executions).values_list(*columns))

@@ -101,7 +101,7 @@ def _look_at_lane(lane: Lane, *, now: datetime) -> bool:
         destination.nudged_at = now
         destination.save(update_fields=["nudged_at"])
         lifecycle.make_ready(lifecycle.lock_some(lanes.waiting(lane, Status.RETRYING, now=now), READY_MAX), now=now)
-        lanes.nudge_again(lane)
+    lanes.nudge_again(lane)
     return True
 
 
