@@ -4,22 +4,24 @@ A message names a lane and nothing else: that there may be work. What is to be d
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from math import ceil
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.signals import post_save
 
 from cueapi import clock
 from cueapi.queue import publish
 from cueapi.volatile import Unavailable, store
-from cues.models import Transport
+from cues.models import Cue, Transport
 from executions.models import Execution
-from executions.states import Status
+from executions.states import WAITING, Status
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +102,27 @@ def _forget(key: str) -> None:
         store().delete(key)
     except Unavailable:
         log.debug("lanes.store_unavailable")
+
+
+# --- Where it goes ----------------------------------------------------------------------------------------------
+
+
+def follow_cues() -> None:
+    """Whenever a cue's URL changes, what waits for it moves to its new lane: the old one may be broken."""
+
+    def saved(instance: Cue, created: bool, update_fields: Collection[str] | None, **kwargs: Any) -> None:
+        if not created and (update_fields is None or "lane" in update_fields):
+            transaction.on_commit(partial(_follow, instance.pk))
+
+    post_save.connect(saved, sender=Cue, weak=False, dispatch_uid="executions.lanes.follow_cues")
+
+
+def _follow(cue_id: str) -> None:
+    """After the commit, since whoever records holds an execution before its cue. One in flight follows when it ends."""
+    for cue in Cue.objects.filter(pk=cue_id).only("account_id", "lane"):
+        waits = Execution.objects.filter(cue=cue, closed_at=None, transport=Transport.WEBHOOK, status__in=WAITING)
+        if waits.exclude(lane=cue.lane).update(lane=cue.lane):
+            nudge([Lane(cue.account_id, cue.lane)], now=clock.now())
 
 
 # --- What waits -------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from cues import services
 from executions import lanes
 from executions.lanes import Lane
+from executions.models import Execution
 from executions.states import Status
 from tests.support import make
 from tests.support.broker import broker_down
@@ -54,6 +56,18 @@ def test_a_message_names_a_lane_and_no_secret(lane: Lane, worker: Worker) -> Non
     lanes.nudge([lane], now=NOW)
     ((_, kwargs),) = worker.waiting()
     assert kwargs == {"account_id": str(lane.account_id), "origin": lane.origin}
+
+
+def test_when_a_cues_url_changes_what_waits_goes_by_its_new_lane_at_once(worker: Worker) -> None:
+    cue = make.cue(make.account())
+    waits = [make.execution(cue), make.execution(cue, status=Status.RETRYING, attempts=1)]
+    flies, ended = make.execution(cue, status=Status.DELIVERING), make.execution(cue, status=Status.SUCCESS)
+    services.update(cue.account, cue.pk, {"callback": {"url": "http://127.0.0.1:10/new"}}, now=NOW)
+    found = dict(Execution.objects.values_list("pk", "lane"))
+    assert {found[one.pk] for one in waits} == {"http://127.0.0.1:10"}
+    assert {found[one.pk] for one in (flies, ended)} == {cue.lane}
+    told = [kwargs["origin"] for task, kwargs in worker.waiting() if task == lanes.DRAIN_TASK]
+    assert told == ["http://127.0.0.1:10"]
 
 
 def test_what_waits_is_this_lanes_that_is_due_the_longest_due_first() -> None:
