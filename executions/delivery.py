@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 from django.db import DatabaseError, connections, transaction
 
@@ -37,7 +37,8 @@ SLICE_S = 0.5  # how long a lane has a worker's thread before others have their 
 GATHER_S = 0.1  # how long those that have landed wait for the others, to be recorded together
 PATIENCE_S = 0.3  # a lane from which nothing came for so long is left
 RECORDED_MAX = 100  # late results in one transaction
-STOP_LOOK_S = 0.05
+REFUSED_MAX = 100
+RECORDING_MAX_S = 10.0  # for the last results, when the worker stops
 FIRST_TRIES = (Status.PENDING,)
 RETRIES = (Status.RETRYING, Status.RETRY_READY)
 
@@ -60,7 +61,7 @@ class Claim:
 def drain(lane: Lane, *, tick: Tick = clock.now) -> None:
     """Deliver what is due in the lane, within its limits. Returns after about SLICE_S at most."""
     lanes.taken_up(lane)
-    flight = Flight(_senders(), lambda delivery: _send(delivery, tick), lambda result: _record_late(result, tick))
+    flight = Flight(_senders(), partial(_send, tick=tick), partial(_record_late, lane, tick=tick))
     look_at, is_left_waiting = _fly(lane, flight, tick)
     unsent, landed = flight.leave()
     recording.record(landed, now=tick())
@@ -99,7 +100,7 @@ def _hand_back(unsent: Sequence[Delivery], *, now: datetime) -> None:
         lifecycle.hand_back({one.execution_id: one.attempt for one in unsent}, now=now)
 
 
-def _send(delivery: Delivery, tick: Tick) -> Result:
+def _send(delivery: Delivery, *, tick: Tick) -> Result:
     """One attempt, in a sender's thread. A bug of ours is a failed attempt too, so that it is recorded and retried."""
     started_at = tick()
     try:
@@ -137,7 +138,7 @@ def take(lane: Lane, *, mine: int = 0, now: datetime) -> Claim:
             lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
         destinations.take(destination, room, len(taken), now=now)
     if refused:
-        _refuse(due, now=now)
+        _refuse(lane, now=now)
     return Claim([recording.delivery_of(e, attempt=e.attempts + 1, now=now) for e in taken], room)
 
 
@@ -151,11 +152,14 @@ def _due(lane: Lane, at_most: int, *, now: datetime) -> list[Execution]:
     return [*first[: at_most - len(again)], *again]
 
 
-def _refuse(due: Sequence[Execution], *, now: datetime) -> None:
-    """End these: their account is past its monthly limit and the grace (contract 8.2)."""
-    with transaction.atomic():  # in the order in which everybody takes cues, so that none waits in a circle
-        for execution in sorted(lifecycle.lock([e.pk for e in due], statuses=WAITING), key=lambda e: (e.cue_id, e.pk)):
+def _refuse(lane: Lane, *, now: datetime) -> None:
+    """End what is due here: its account is past its monthly limit and the grace (contract 8.2)."""
+    with taking_turns(), transaction.atomic():
+        due = lifecycle.lock_some(lanes.waiting(lane, *WAITING, now=now), REFUSED_MAX)
+        for execution in sorted(due, key=lambda e: (e.cue_id, e.pk)):  # as everybody takes cues: no circle of waiting
             closing.close(execution, Status.FAILED, reason=usage.REFUSAL, now=now, error_message=usage.REFUSAL)
+    if len(due) == REFUSED_MAX:
+        lanes.nudge([lane], now=now)
 
 
 def stale_after(cue: Cue) -> timedelta:
@@ -167,7 +171,7 @@ def stale_after(cue: Cue) -> timedelta:
 
 # --- What ends late ---------------------------------------------------------------------------------------------
 
-_late: queue.SimpleQueue[Result] = queue.SimpleQueue()
+_late: queue.SimpleQueue[tuple[Lane, Result]] = queue.SimpleQueue()
 _stopping = threading.Event()
 
 
@@ -182,22 +186,22 @@ def _recorder() -> Threads:
     return Threads("recorder", 1)
 
 
-def _record_late(result: Result, tick: Tick) -> None:
-    _late.put(result)
-    _recorder().run(lambda: _record_landed(tick))
+def _record_late(lane: Lane, result: Result, *, tick: Tick) -> None:
+    _late.put((lane, result))
+    _recorder().run(partial(_record_landed, tick))
 
 
 def _record_landed(tick: Tick) -> None:
     """Record what outlasted its slice, all there is at once, and bring its lanes back."""
-    results: list[Result] = []
+    landed: list[tuple[Lane, Result]] = []
     with contextlib.suppress(queue.Empty):
-        while len(results) < RECORDED_MAX:
-            results.append(_late.get_nowait())
+        while len(landed) < RECORDED_MAX:
+            landed.append(_late.get_nowait())
     try:
-        recording.record(results, now=tick())
-        lanes.nudge({result.delivery.lane for result in results}, now=tick())
+        recording.record([result for _, result in landed], now=tick())
+        lanes.nudge({lane for lane, _ in landed}, now=tick())
     except DatabaseError:
-        log.exception("delivery.not_recorded", extra={"executions": [r.delivery.execution_id for r in results]})
+        log.exception("delivery.not_recorded", extra={"executions": [r.delivery.execution_id for _, r in landed]})
     finally:
         connections.close_all()
 
@@ -205,10 +209,8 @@ def _record_landed(tick: Tick) -> None:
 def finish() -> None:
     """The last act of a worker that is asked to stop: what is in flight has so long to end, then it is given up."""
     _stopping.set()
-    deadline = time.monotonic() + conf().worker_stop_seconds
-    while time.monotonic() < deadline and any(flight.count for flight in list(Flight.everyone)):
-        time.sleep(STOP_LOOK_S)
-    _record_landed(clock.now)
+    _senders().wait(conf().worker_stop_seconds)
+    _recorder().wait(RECORDING_MAX_S)
     for flight in list(Flight.everyone):
         for delivery in flight.still_flying():
             recording.give_up(delivery, now=clock.now())

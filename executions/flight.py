@@ -4,6 +4,7 @@ Whoever drains the lane waits for results here, a moment at a time. When it leav
 another: `overdue`.
 """
 
+import logging
 import queue
 import threading
 from collections import deque
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 from executions.transports.webhook import Delivery, Result
+
+log = logging.getLogger(__name__)
 
 Send = Callable[[Delivery], Result]
 
@@ -21,25 +24,37 @@ class Threads:
     def __init__(self, name: str, at_most: int) -> None:
         self._name, self._at_most = name, at_most
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._started = self._free = 0
+        self._changed = threading.Condition()
+        self._started = self._unfinished = 0
 
     def run(self, job: Callable[[], None]) -> None:
-        with self._lock:
-            start = not self._free and self._started < self._at_most
-            if start:
-                self._started += 1
-            else:
-                self._free -= 1
+        with self._changed:
+            self._unfinished += 1
+            start = self._started < min(self._unfinished, self._at_most)
+            self._started += start
+            name = f"{self._name}-{self._started}"
         self._jobs.put(job)
         if start:
-            threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Until every job has ended; False when they take longer."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._unfinished, timeout_s)
 
     def _work(self) -> None:
         while True:
-            self._jobs.get()()
-            with self._lock:
-                self._free += 1
+            self._do(self._jobs.get())
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:  # the thread is for the other jobs too
+            log.exception("thread.job_crashed", extra={"by": threading.current_thread().name})
+        finally:
+            with self._changed:
+                self._unfinished -= 1
+                self._changed.notify_all()
 
 
 class Flight:

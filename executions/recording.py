@@ -4,7 +4,7 @@ An attempt whose execution was taken over meanwhile, or is gone, leaves no trace
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -53,12 +53,13 @@ def _write(tried: Sequence[tuple[Execution, Result]], *, now: datetime) -> None:
     bulk.insert([_attempt(result) for _, result in tried])
     cue_lifecycle.count_runs(Counter(execution.cue_id for execution, _ in tried))
     usage.add(Counter(execution.account for execution, _ in tried), now=now)
+    by_lane = _by_lane(tried)
     plain = [execution for execution, result in tried if _just_delivered(execution, result)]
     closing.close_all(plain, Status.SUCCESS, reason="delivered", now=now, delivered_at=now, **FROM_LATEST_ATTEMPT)
     for execution, result in tried:
         if not _just_delivered(execution, result):
             _settle(execution, result, now=now)
-    _tell_destinations(tried, now=now)
+    _tell_destinations(by_lane, now=now)
 
 
 def _just_delivered(execution: Execution, result: Result) -> bool:
@@ -87,7 +88,8 @@ def _settle(execution: Execution, result: Result, *, now: datetime) -> None:
     if decision.status == Status.PENDING_OUTCOME:
         changes["outcome_deadline_at"] = decision.due_at
     if decision.status == Status.RETRYING:
-        lanes.nudge([Lane.of(execution)], at=decision.due_at, now=now)
+        changes["lane"] = execution.cue.lane  # where the next attempt goes, if the cue's URL has changed meanwhile
+        lanes.nudge([Lane(execution.account_id, execution.cue.lane)], at=decision.due_at, now=now)
     lifecycle.move(execution, decision.status, reason=decision.reason, now=now, due_at=decision.due_at, **changes)
 
 
@@ -125,10 +127,15 @@ def _attempt(result: Result) -> Attempt:
 # --- What it tells of the destination ---------------------------------------------------------------------------
 
 
-def _tell_destinations(tried: Sequence[tuple[Execution, Result]], *, now: datetime) -> None:
+def _by_lane(tried: Sequence[tuple[Execution, Result]]) -> Mapping[Lane, Sequence[Result]]:
+    """By the lane in which each was sent: an execution may go on in another."""
     by_lane: dict[Lane, list[Result]] = defaultdict(list)
-    for _, result in tried:
-        by_lane[result.delivery.lane].append(result)
+    for execution, result in tried:
+        by_lane[Lane.of(execution)].append(result)
+    return by_lane
+
+
+def _tell_destinations(by_lane: Mapping[Lane, Sequence[Result]], *, now: datetime) -> None:
     for lane in sorted(by_lane):  # in one order, so that none waits in a circle
         destination = destinations.hold(lane)
         in_order = sorted(by_lane[lane], key=lambda result: result.started_at)
@@ -181,7 +188,6 @@ def delivery_of(execution: Execution, *, attempt: int, now: datetime) -> Deliver
     links = report_links.links_of(execution.pk, now=now)
     return Delivery(
         execution_id=execution.pk,
-        lane=Lane.of(execution),
         cue_id=cue.id,
         cue_name=cue.name,
         attempt=attempt,

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from cueapi import outbound
 from cueapi.signing import Secrets, canonical_json, signature_headers
-from executions.lanes import Lane
 from executions.retry import parse_retry_after
 from executions.transports.reply import outcome_in, storable
 
@@ -37,7 +36,6 @@ class Delivery:
     """Everything one attempt needs, read when it starts, so that an edited cue or secret takes effect."""
 
     execution_id: UUID
-    lane: Lane
     cue_id: str
     cue_name: str
     attempt: int

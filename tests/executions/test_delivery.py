@@ -14,9 +14,10 @@ from cueapi import accounts, usage
 from cueapi.models import Account
 from cueapi.signing import signature
 from cues.models import Cue
-from executions import delivery, destinations, outcomes, recording, recovery
+from executions import delivery, destinations, lanes, outcomes, recording, recovery
+from executions.flight import Threads
 from executions.lanes import Lane
-from executions.models import Attempt, Execution
+from executions.models import Attempt, Destination, Execution
 from executions.states import Status, Trigger
 from executions.transports.webhook import Delivery, Result
 from tests.support import make
@@ -143,7 +144,7 @@ def test_a_cue_deleted_while_in_flight_leaves_no_trace(cue: Cue, receiver: Recei
     gone, deleted = threading.Event(), threading.Event()
     receiver.default = delete_then_answer
     (claimed,) = claim(make.execution(cue))
-    sending = ThreadPoolExecutor(1).submit(delivery._send, claimed, lambda: NOW)
+    sending = ThreadPoolExecutor(1).submit(delivery._send, claimed, tick=lambda: NOW)
     assert gone.wait(10)
     cue.delete()
     deleted.set()
@@ -291,6 +292,45 @@ def test_a_request_that_outlasts_its_slice_frees_the_worker_and_is_recorded_when
     assert log(execution) == [(1, 200, "")]
 
 
+def test_one_that_was_in_flight_while_its_url_changed_goes_on_by_its_new_lane(cue: Cue, receiver: Receiver) -> None:
+    execution = make.execution(cue, lane="http://old.example")
+    (claimed,) = claim(execution)
+    recording.record([Result(claimed, NOW, 5, error_stage="connect", error_message="refused")], now=NOW)
+    execution.refresh_from_db()
+    assert (execution.status, execution.lane) == ("retrying", cue.lane)
+    assert list(Destination.objects.values_list("lane", "failures")) == [("http://old.example", 1)]
+
+
+# --- A worker that stops ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("patience_s", "status", "ended"), [(20, "success", ""), (0.2, "retrying", "interrupted")])
+def test_a_worker_that_stops_records_what_ends_in_time_and_gives_up_the_rest(
+    cue: Cue, receiver: Receiver, settings, monkeypatch, patience_s: float, status: str, ended: str
+) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"worker_stop_seconds": patience_s})
+    monkeypatch.setattr(delivery, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(delivery, "_stopping", threading.Event())
+    threads = Threads("sender", 4)  # its own: another test may have left one waiting
+    monkeypatch.setattr(delivery, "_senders", lambda: threads)
+    hold = threading.Event()
+    receiver.default = Answer(200, wait=hold)
+    execution = make.execution(cue)
+    assert deliver(execution).status == "delivering"
+
+    def let_go() -> None:
+        if status == "success":
+            hold.set()
+
+    at_once([delivery.finish, let_go])
+    assert (Execution.objects.get().status, log(execution)[0][2]) == (status, ended)
+    hold.set()
+    assert threads.wait(10)
+    assert delivery._recorder().wait(10)
+    assert (Execution.objects.get().status, len(log(execution))) == (status, 1)  # what comes later leaves no trace
+
+
 # --- The monthly limit ------------------------------------------------------------------------------------------
 
 
@@ -314,6 +354,19 @@ def test_past_the_grace_an_attempt_is_refused_and_escalates(
     cue.refresh_from_db()
     assert (cue.run_count, cue.last_run) == (0, now)
     assert usage.this_month(cue.account_id, now=now) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_backlog_of_the_refused_ends_without_waiting_for_sweeps(cue: Cue, monkeypatch, worker: Worker) -> None:
+    monkeypatch.setattr(delivery, "REFUSED_MAX", 3)
+    now = past_its_grace(cue)
+    for _ in range(4):
+        make.execution(cue)
+    delivery.drain(lane_of(cue), tick=lambda: now)
+    assert Execution.objects.filter(status=Status.FAILED).count() == 3
+    assert [kwargs["origin"] for task, kwargs in worker.waiting() if task == lanes.DRAIN_TASK] == [cue.lane]
+    delivery.drain(lane_of(cue), tick=lambda: now)
+    assert set(Execution.objects.values_list("status", flat=True)) == {"failed"}
 
 
 def test_within_the_grace_and_with_enforcement_off_attempts_go_on(cue: Cue, receiver: Receiver, settings) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from cueapi import outbound
 from cueapi.signing import Secrets, signature
-from executions.lanes import Lane
 from executions.transports import webhook
 from executions.transports.webhook import Delivery
 from tests.support.receiver import Answer, Receiver
@@ -25,7 +24,6 @@ def delivery(**changed: Any) -> Delivery:
     return Delivery(
         **{
             "execution_id": RUN,
-            "lane": Lane(RUN, "http://127.0.0.1:9"),
             "cue_id": "cue_4k2m9x0c7b1d",
             "cue_name": "nightly-digest",
             "attempt": 2,
