@@ -157,11 +157,12 @@ def count_runs(runs: Mapping[str, int]) -> None:
 
     Always in one order, so that none waits in a circle.
     """
-    if len(runs) > 1:
-        list(Cue.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
-    for count in set(runs.values()):
-        alike = [cue_id for cue_id, its in runs.items() if its == count]
-        Cue.objects.filter(pk__in=alike).update(run_count=F("run_count") + count)
+    with transaction.atomic(savepoint=False):
+        if len(runs) > 1:
+            list(Cue.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
+        for count in set(runs.values()):
+            alike = [cue_id for cue_id, its in runs.items() if its == count]
+            Cue.objects.filter(pk__in=alike).update(run_count=F("run_count") + count)
 
 
 def mark_ended(cue_ids: Collection[str], *, now: datetime) -> None:
