@@ -8,28 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
-import requests
 from certifi import where
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from cueapi.outbound import origin
 from cueapi.outbound.connection import PinnedPoolManager, TimedTlsSocket, Trip, travelling
 from cueapi.outbound.failures import BrokenReply, OutboundError, Refused, SendError
 from cueapi.outbound.policy import Policy
-from cueapi.outbound.urls import is_own_echo, lane_of, permitted
+from cueapi.outbound.urls import Destination, is_own_echo, permitted
 
 BODY_MAX_BYTES = 65_536
-KEPT_DESTINATIONS = 8  # per thread; each holds at most one idle connection
+KEPT_DESTINATIONS = 100  # of this process, and the idle connections to each
+KEPT_CONNECTIONS = 10
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+FIELD_VALUE = re.compile(r"(?!\s)[^\x00\r\n\ud800-\udfff]*")
+FRAMING = frozenset({"content-length", "transfer-encoding"})  # ours to say
+BODILESS = frozenset({"GET", "HEAD"})
 
-# What requests, urllib3 and http.client raise over a reply. The request itself was checked before.
-REPLY_ERRORS = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+# What urllib3 and http.client raise over a reply. The request itself was checked before.
+REPLY_ERRORS = (HTTPError, HTTPException, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -69,46 +69,52 @@ def send(request: OutboundRequest) -> Reply:
 
 def _travel(request: OutboundRequest, trip: Trip, policy: Policy) -> Reply:
     destination = permitted(request.url, policy)
+    headers = _headers(request)
     exempt = is_own_echo(destination, policy)
-    prepared = _prepared(request)
     if exempt:
         trip = Trip(trip.started, trip.timeout_s, policy=None)
-        prepared.headers[origin.HEADER] = origin.mark_for(destination.path)
+        headers[origin.HEADER] = origin.mark_for(destination.path).encode()
     with travelling(trip):
-        return _exchange(prepared, trip, _thread.session(exempt=exempt))
+        return _exchange(request, destination, headers, trip, _connections(exempt=exempt))
 
 
-def _prepared(request: OutboundRequest) -> requests.PreparedRequest:
-    prepared = requests.PreparedRequest()
-    try:
-        prepared.prepare(method=request.method, url=request.url, headers=_headers(request), data=request.body)
-    except (requests.RequestException, ValueError) as error:
-        raise Refused("The request cannot be sent: its URL or one of its headers is not valid.") from error
-    if lane_of(str(prepared.url)) != lane_of(request.url):
-        raise Refused("The URL can be read in more than one way. Write it plainly.")
-    return prepared
-
-
-def _headers(request: OutboundRequest) -> CaseInsensitiveDict[str | bytes]:
+def _headers(request: OutboundRequest) -> dict[str, bytes]:
+    """Checked here, so that what urllib3 raises later is always about the reply."""
     if not all(TOKEN.fullmatch(name) for name in (request.method, *request.headers)):
         raise Refused("The request cannot be sent: its method or the name of a header is not valid.")
-    headers: CaseInsensitiveDict[str | bytes] = CaseInsensitiveDict()
-    headers.update((name, _field_value(value)) for name, value in request.headers.items())
-    headers["Accept-Encoding"] = "identity"  # a compressed reply could unpack to any size
+    headers = {name: _field_value(value) for name, value in request.headers.items() if name.lower() not in FRAMING}
+    headers["Accept-Encoding"] = b"identity"  # a compressed reply could unpack to any size
+    if request.body or request.method not in BODILESS:
+        headers["Content-Length"] = str(len(request.body)).encode()
     return headers
 
 
 def _field_value(text: str) -> bytes:
     """Latin-1 is what header values are read as (RFC 9110, 5.5); what it lacks goes out as UTF-8."""
+    if not FIELD_VALUE.fullmatch(text):
+        raise Refused("The request cannot be sent: the value of a header is not valid.")
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
         return text.encode()
 
 
-def _exchange(prepared: requests.PreparedRequest, trip: Trip, session: requests.Session) -> Reply:
+def _exchange(
+    request: OutboundRequest, to: Destination, headers: dict[str, bytes], trip: Trip, connections: PinnedPoolManager
+) -> Reply:
     try:
-        response = session.send(prepared, stream=True, allow_redirects=False)
+        pool = connections.connection_from_host(to.host, to.port, to.scheme)
+        response = pool.urlopen(
+            request.method,
+            to.target,
+            request.body or None,
+            headers,  # type: ignore[arg-type]  # http.client takes bytes, and so sends what Latin-1 lacks
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
         try:
             body = _read(response)
         finally:
@@ -116,7 +122,7 @@ def _exchange(prepared: requests.PreparedRequest, trip: Trip, session: requests.
     except REPLY_ERRORS as error:
         raise BrokenReply("The receiver closed the connection, or its reply is not complete, valid HTTP.") from error
     return Reply(
-        status=response.status_code,
+        status=response.status,
         headers={name.lower(): value for name, value in response.headers.items()},
         body=body[:BODY_MAX_BYTES],
         truncated=len(body) > BODY_MAX_BYTES,
@@ -124,62 +130,31 @@ def _exchange(prepared: requests.PreparedRequest, trip: Trip, session: requests.
     )
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: BaseHTTPResponse) -> bytes:
     """The body, up to one byte more than is kept. Only reading to the end shows that it is complete."""
-    if response.status_code < 200:
+    if response.status < 200:
         return b""  # an interim status taken for the reply: what follows on this connection belongs to it
     body = bytearray()
     while len(body) <= BODY_MAX_BYTES:
-        chunk = response.raw.read(BODY_MAX_BYTES + 1 - len(body), decode_content=False)
+        chunk = response.read(BODY_MAX_BYTES + 1 - len(body), decode_content=False)
         if not chunk:
             break
         body += chunk
     return bytes(body)
 
 
+@cache
+def _pools(exempt: bool) -> PinnedPoolManager:
+    """The connections of this process. The exempt ones stand apart, so that no other URL uses them."""
+    return PinnedPoolManager(num_pools=KEPT_DESTINATIONS, maxsize=KEPT_CONNECTIONS, ssl_context=tls_context())
+
+
 _one_at_a_time = threading.Lock()
 
 
-class _Adapter(HTTPAdapter):
-    """Connects through pinned, timed connections. Nothing is ever sent twice: `max_retries` stays 0."""
-
-    def __init__(self) -> None:
-        super().__init__(pool_connections=KEPT_DESTINATIONS, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        with _one_at_a_time:  # threads that start together must not each load all authorities
-            context = tls_context()
-        self.poolmanager = PinnedPoolManager(num_pools=connections, maxsize=maxsize, block=block, ssl_context=context)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing: `tls_context` verifies. The stock method reloads all authorities for each connection."""
-
-
-class _Session(requests.Session):
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False  # no proxies, no .netrc
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # else the jar grows for ever
-        self.mount("https://", _Adapter())
-        self.mount("http://", _Adapter())
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, always: else `send` reads the whole body of a redirect, even when told not to follow it."""
-
-
-class _Sessions(threading.local):
-    """The sessions of one thread. The exempt one stands apart, so that no other URL uses its connections."""
-
-    def __init__(self) -> None:
-        self.by_exemption: dict[bool, requests.Session] = {}
-
-    def session(self, *, exempt: bool) -> requests.Session:
-        if exempt not in self.by_exemption:
-            self.by_exemption[exempt] = _Session()
-        return self.by_exemption[exempt]
-
-
-_thread = _Sessions()
+def _connections(*, exempt: bool) -> PinnedPoolManager:
+    with _one_at_a_time:  # threads that start together must not each load all authorities
+        return _pools(exempt)
 
 
 def warm_up() -> None:

@@ -112,22 +112,33 @@ class StrictResponse(HTTPResponse):
             raise HTTPException("contradicting lengths")
 
 
-class PinnedConnection(HTTPConnection):
-    """Plain HTTP to a checked address."""
+class Pinned(HTTPConnection):
+    """Goes to a checked address only, and sends a request in one piece: its head waits for its body."""
 
     response_class = StrictResponse
+    _head: bytes | None = None  # None: nothing waits, or is to wait
 
     def _new_conn(self) -> socket.socket:
         return _connect(self._dns_host, self.port)
 
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+        self._head = b"" if body else None
+        super().request(method, url, body, *args, **kwargs)
 
-class PinnedTlsConnection(HTTPSConnection):
-    """HTTPS to a checked address."""
+    def send(self, data: Any) -> None:
+        if self._head == b"":
+            self._head = data
+            return
+        head, self._head = self._head or b"", None
+        super().send(head + data)
 
-    response_class = StrictResponse
 
-    def _new_conn(self) -> socket.socket:
-        return _connect(self._dns_host, self.port)
+class PinnedConnection(Pinned):
+    """Plain HTTP."""
+
+
+class PinnedTlsConnection(Pinned, HTTPSConnection):
+    """HTTPS."""
 
     def connect(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from urllib3.exceptions import LocationParseError
@@ -27,6 +28,7 @@ class Destination:
     host: str
     port: int
     path: str
+    target: str  # what to ask for: the path, normalised (RFC 3986, 6.2.2)
 
     @property
     def address(self) -> Address | None:
@@ -48,6 +50,7 @@ def lane_of(url: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=1024)
 def parse(url: str) -> Destination:
     """Read a URL strictly. Raises Refused for whatever two parsers could read in two ways."""
     _refuse_odd_characters(url)
@@ -112,7 +115,7 @@ def _destination(url: str, parts: Url) -> Destination:
     if parts.port == 0:
         raise Refused("The URL has port 0, to which nothing can connect. Use a port from 1 to 65535.")
     host, port = _host(parts.host), parts.port or DEFAULT_PORTS[parts.scheme]
-    return Destination(parts.scheme, host, port, rest[len(authority) :].partition("#")[0])
+    return Destination(parts.scheme, host, port, rest[len(authority) :].partition("#")[0], parts.request_uri)
 
 
 def _host(written: str) -> str:

@@ -574,9 +574,15 @@ def tls(tmp_path, monkeypatch) -> Iterator[ssl.SSLContext]:
     certificate.write_bytes(self_signed("hook.example"))
     server.load_cert_chain(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    client.tls_context.cache_clear()
+    forget_connections()
     yield server
+    forget_connections()
+
+
+def forget_connections() -> None:
+    """As in a new process."""
     client.tls_context.cache_clear()
+    client._pools.cache_clear()
 
 
 def self_signed(host: str) -> bytes:
