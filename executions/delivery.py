@@ -19,6 +19,7 @@ from django.db import DatabaseError, connections, transaction
 
 from cueapi import clock, usage
 from cueapi.conf import conf
+from cueapi.models import Account
 from cueapi.turns import taking_turns
 from cues.models import Cue
 from executions import closing, destinations, lanes, lifecycle, recording
@@ -132,7 +133,7 @@ def take(lane: Lane, *, mine: int = 0, now: datetime) -> Claim:
         destination = destinations.hold(lane)
         room = destinations.room(destination, mine=mine, now=now)
         due = _due(lane, room.attempts, now=now)
-        refused = bool(due) and usage.is_refused(due[0].account, now=now)
+        refused = bool(due) and usage.is_refused(_account_of(due), now=now)
         taken = [] if refused else due
         if taken:
             lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
@@ -146,10 +147,22 @@ def _due(lane: Lane, at_most: int, *, now: datetime) -> list[Execution]:
     """Locked. Of a full house one place goes to a retry, so that none waits for ever behind new work."""
     if at_most <= 0:
         return []
-    first = lifecycle.lock_some(lanes.waiting(lane, *FIRST_TRIES, now=now), at_most)
+    first = _lock(lane, FIRST_TRIES, at_most, now=now)
     left = max(at_most - len(first), 1)
-    again = lifecycle.lock_some(lanes.waiting(lane, *RETRIES, now=now), left) if at_most > 1 or not first else []
+    again = _lock(lane, RETRIES, left, now=now) if at_most > 1 or not first else []
     return [*first[: at_most - len(again)], *again]
+
+
+def _lock(lane: Lane, statuses: Sequence[Status], at_most: int, *, now: datetime) -> list[Execution]:
+    return lifecycle.lock_some(lanes.waiting(lane, *statuses, now=now), at_most, only=recording.SENT)
+
+
+def _account_of(due: Sequence[Execution]) -> Account:
+    """They are all of one account, which is read once."""
+    account: Account = Account.objects.get(pk=due[0].account_id)
+    for execution in due:
+        execution.account = account
+    return account
 
 
 def _refuse(lane: Lane, *, now: datetime) -> None:

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from statistics import median
 from uuid import UUID
 
+from django.db.models import Count
+
 from cueapi.conf import conf
 from cues.models import Transport
 from executions.breaker import CLOSED, OPEN, Limits
@@ -111,12 +113,13 @@ def is_fast(destination: Destination) -> bool:
 def _claimed_by_lane(account_id: UUID, *, now: datetime) -> Counter[str]:
     """The account's attempts under way, without those whose sender must have died."""
     rows = Execution.objects.filter(account=account_id, status=Status.DELIVERING, transport=Transport.WEBHOOK)
+    alike = rows.values_list("lane", "last_attempt_at", "cue__delivery_timeout_s").annotate(Count("pk"))
     default_s = conf().webhook_timeout_seconds
-    return Counter(
-        lane
-        for lane, started_at, limit_s in rows.values_list("lane", "last_attempt_at", "cue__delivery_timeout_s")
-        if started_at is None or now < started_at + timedelta(seconds=limit_s or default_s) + LOST_MARGIN
-    )
+    claimed: Counter[str] = Counter()
+    for lane, started_at, limit_s, count in alike:
+        if started_at is None or now < started_at + timedelta(seconds=limit_s or default_s) + LOST_MARGIN:
+            claimed[lane] += count
+    return claimed
 
 
 def _free_to_account(destination: Destination, claimed: Counter[str]) -> int:

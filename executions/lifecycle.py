@@ -17,6 +17,7 @@ from cues.models import Cue
 from executions.models import Execution, Step
 from executions.states import FINAL, Status, may_follow
 
+LOCKED = ("status", "attempts", "account_id", "cue_id")  # what moving locked executions together asks of them
 STEP_COLUMNS = ("execution_id", "at", "before", "after", "reason")
 
 
@@ -54,9 +55,12 @@ def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
     return list(_locking(rows))
 
 
-def lock_some(rows: QuerySet[Execution], at_most: int) -> list[Execution]:
-    """Lock the first of `rows` that nobody else holds. Call inside a transaction."""
-    return list(_locking(rows)[:at_most])
+def lock_some(rows: QuerySet[Execution], at_most: int, *, only: Sequence[str] = ()) -> list[Execution]:
+    """Lock the first of `rows` that nobody else holds. Call inside a transaction.
+
+    With `only`, just these columns and LOCKED are read, of executions and of their cues.
+    """
+    return list(_locking(rows, only)[:at_most])
 
 
 def lock_first(rows: QuerySet[Execution]) -> Execution | None:
@@ -64,8 +68,9 @@ def lock_first(rows: QuerySet[Execution]) -> Execution | None:
     return _locking(rows).first()
 
 
-def _locking(rows: QuerySet[Execution]) -> QuerySet[Execution]:
-    return rows.select_for_update(skip_locked=True, of=("self",)).select_related("cue", "account")
+def _locking(rows: QuerySet[Execution], only: Sequence[str] = ()) -> QuerySet[Execution]:
+    locking = rows.select_for_update(skip_locked=True, of=("self",))
+    return locking.select_related("cue").only(*LOCKED, *only) if only else locking.select_related("cue", "account")
 
 
 def move(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
@@ -91,7 +96,8 @@ def move_all(locked: Sequence[Execution], to: Status, *, reason: str, now: datet
     _as_read(locked).update(**columns)
     for execution in locked:
         execution.status = to
-        execution.closed_at = columns.get("closed_at", execution.closed_at)
+        if to in FINAL:
+            execution.closed_at = now
 
 
 def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: datetime) -> None:

@@ -4,19 +4,21 @@ An attempt whose execution was taken over meanwhile, or is gone, leaves no trace
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import OuterRef, Subquery, Value
+from django.db.models import OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import NullIf
 
 from cueapi import accounts, bulk, usage
 from cueapi.conf import conf
+from cueapi.models import Account
 from cueapi.turns import taking_turns
 from cues import lifecycle as cue_lifecycle
-from cues.models import Cue
+from cues.models import Cue, Overlap
 from executions import alerts, closing, destinations, lanes, lifecycle, outcomes, report_links, retry
 from executions.destinations import Tried
 from executions.lanes import Lane
@@ -26,6 +28,31 @@ from executions.transports.webhook import Delivery, Result
 
 TELLS_NOTHING = frozenset({"refused", "internal", "interrupted"})  # of a destination: it was never asked, or who knows
 NOT_ANSWERED = frozenset({429}) | frozenset(range(500, 600))
+
+# What recording a plain success asks, and what an attempt is made of: everything else stays in the database.
+TELLING = (
+    "lane",
+    "triggered_by",
+    "scheduled_for",
+    "outcome_recorded_at",
+    "outcome_success",
+    "outcome_state",
+    "cue__schedule_type",
+    "cue__outcome_deadline_s",
+    "cue__on_success_fire_id",
+    "cue__success_expected_by",
+    "cue__overlap",
+)
+SENT = (
+    "scheduled_for",
+    "payload",
+    "cue__name",
+    "cue__callback_url",
+    "cue__callback_method",
+    "cue__callback_headers",
+    "cue__delivery_timeout_s",
+    "cue__is_lenient",
+)
 
 _latest = Attempt.objects.filter(execution=OuterRef("pk"), number=OuterRef("attempts"))
 FROM_LATEST_ATTEMPT = {
@@ -43,29 +70,46 @@ def record(results: Sequence[Result], *, now: datetime) -> None:
         rows = Execution.objects.select_for_update(of=("self",)).filter(pk__in=by_id, status=Status.DELIVERING)
         held = [
             execution
-            for execution in rows.select_related("cue", "account").order_by("cue_id", "pk")
+            for execution in rows.select_related("cue").only(*lifecycle.LOCKED, *TELLING).order_by("cue_id", "pk")
             if execution.attempts == by_id[execution.pk].delivery.attempt
         ]
         _write([(execution, by_id[execution.pk]) for execution in held], now=now)
 
 
 def _write(tried: Sequence[tuple[Execution, Result]], *, now: datetime) -> None:
+    """Most are plain successes, which a few of their columns tell; of the others all columns are read."""
     bulk.insert([_attempt(result) for _, result in tried])
     cue_lifecycle.count_runs(Counter(execution.cue_id for execution, _ in tried))
-    usage.add(Counter(execution.account for execution, _ in tried), now=now)
+    _count_usage(tried, now=now)
     by_lane = _by_lane(tried)
     plain = [execution for execution, result in tried if _just_delivered(execution, result)]
     closing.close_all(plain, Status.SUCCESS, reason="delivered", now=now, delivered_at=now, **FROM_LATEST_ATTEMPT)
-    for execution, result in tried:
-        if not _just_delivered(execution, result):
-            _settle(execution, result, now=now)
+    others = {execution.pk: result for execution, result in tried if not _just_delivered(execution, result)}
+    for execution in _in_full(others):
+        _settle(execution, others[execution.pk], now=now)
     _tell_destinations(by_lane, now=now)
 
 
+def _in_full(ids: Collection[UUID]) -> Iterable[Execution]:
+    """Their rows are locked already."""
+    if not ids:
+        return []
+    rows: QuerySet[Execution] = Execution.objects.filter(pk__in=ids).select_related("cue", "account")
+    return rows.order_by("cue_id", "pk")
+
+
+def _count_usage(tried: Sequence[tuple[Execution, Result]], *, now: datetime) -> None:
+    attempts = Counter(execution.account_id for execution, _ in tried)
+    accounts = Account.objects.filter(pk__in=attempts).only("monthly_execution_limit")
+    usage.add({account: attempts[account.pk] for account in accounts}, now=now)
+
+
 def _just_delivered(execution: Execution, result: Result) -> bool:
-    """Whether delivery was all there was to it: nobody said anything of an outcome, and none is waited for."""
+    """Whether delivery was all there was to it: nobody said anything of an outcome, and nothing waits for this one."""
+    cue = execution.cue
     is_silent = result.reported is None and execution.outcome_recorded_at is None
-    return result.succeeded and is_silent and not execution.cue.is_two_phase
+    is_awaited = cue.is_two_phase or cue.on_success_fire_id or cue.success_expected_by or cue.overlap == Overlap.QUEUE
+    return result.succeeded and is_silent and not is_awaited
 
 
 def _settle(execution: Execution, result: Result, *, now: datetime) -> None:
