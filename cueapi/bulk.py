@@ -4,25 +4,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import connections, models, router
-from django.db.models.constants import OnConflict
 
 
 def insert(rows: Sequence[models.Model]) -> None:
     """Insert new rows of one model; one that breaks a constraint of uniqueness is left out.
 
     Columns that are null in every row are left to the database, where Django's bulk_create names every one there is.
-    The rows carry their own primary keys, or nobody asks for them.
+    The rows carry their own primary keys, or nobody asks for them; their values are no expressions.
     """
     if not rows:
         return
-    model = type(rows[0])
-    using = router.db_for_write(model)
-    columns = [column for column in model._meta.concrete_fields if _is_given(column, rows)]
-    size = max(connections[using].ops.bulk_batch_size(columns, list(rows)), 1)
-    manager: Any = model._base_manager
+    connection = connections[router.db_for_write(type(rows[0]))]
+    columns = [column for column in type(rows[0])._meta.concrete_fields if _is_given(column, rows)]
+    size = max(connection.ops.bulk_batch_size(columns, list(rows)), 1)
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
-        manager._insert(batch, fields=columns, using=using, on_conflict=OnConflict.IGNORE)
+        one = f"({', '.join(['%s'] * len(columns))})"
+        values = [
+            column.get_db_prep_save(column.pre_save(row, True), connection) for row in batch for column in columns
+        ]
+        given = f"VALUES {', '.join([one] * len(batch))}"
+        _insert_selected(type(batch[0]), [str(column.column) for column in columns], given, values)
 
 
 def insert_from(model: type[models.Model], columns: Sequence[str], rows: models.QuerySet[Any]) -> None:

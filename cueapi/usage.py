@@ -8,29 +8,36 @@ from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import DateField, F, OuterRef, PositiveIntegerField, QuerySet, Subquery, UUIDField
 
 from cueapi import mail
 from cueapi.conf import conf
 from cueapi.models import Account, MonthlyUsage, month_of
 from cueapi.plans import NO_LIMIT
+from cueapi.prepared import Update, given
 
 NEAR = 0.8
 GRACE = timedelta(hours=24)
 REFUSAL = "Monthly execution limit reached. Ask the operator for a larger plan, or wait for the next month (UTC)."
 
 
+_add = Update(
+    lambda: MonthlyUsage.objects.filter(account=given("account", UUIDField()), month=given("month", DateField())),
+    executions=F("executions") + given("more", PositiveIntegerField()),
+)
+
+
 def add(executions: Mapping[Account, int], *, now: datetime) -> None:
     """Add these attempts to the month of `now`. Call inside the transaction that starts the attempts."""
     month = month_of(now)
     for account in sorted(executions, key=lambda account: account.pk):
-        row = MonthlyUsage.objects.filter(account=account, month=month)
-        if not row.update(executions=F("executions") + executions[account]):
+        same: dict[str, Any] = {"account": account.pk, "month": month, "more": executions[account]}
+        if not _add.run(**same):
             MonthlyUsage.objects.bulk_create([MonthlyUsage(account=account, month=month)], ignore_conflicts=True)
-            row.update(executions=F("executions") + executions[account])
+            _add.run(**same)
     limited = [account.pk for account in executions if _is_limited(account)]
     if limited:
         _start_grace(limited, now=now)

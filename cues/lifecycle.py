@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, QuerySet, Value
+from django.db.models import CharField, DateTimeField, F, PositiveIntegerField, QuerySet
 from django.db.models.functions import Coalesce, Greatest
 
 from cueapi import clock
 from cueapi.errors import InvalidSchedule
+from cueapi.prepared import Select, Update, given
 from cueapi.queue import enqueue
 from cues import beat, history, schedule
 from cues.models import OPEN, SCHEDULE_COLUMNS, CatchUp, Cue, CueStatus, ScheduleType
@@ -152,6 +153,16 @@ def finish_one_shots(cues: QuerySet[Cue], *, success: bool, now: datetime) -> No
     waiting.update(status=CueStatus.COMPLETED if success else CueStatus.FAILED, updated_at=now)
 
 
+_these, _now = given("ids", CharField(), many=True), given("now", DateTimeField())
+_hold_all = Select(
+    lambda: Cue.objects.select_for_update(no_key=True).filter(pk__among=_these).order_by("pk").values_list("pk")
+)
+_count = Update(
+    lambda: Cue.objects.filter(pk__among=_these), run_count=F("run_count") + given("count", PositiveIntegerField())
+)
+_end = Update(lambda: Cue.objects.filter(pk__among=_these), last_run=Greatest(Coalesce("last_run", _now), _now))
+
+
 def count_runs(runs: Mapping[str, int]) -> None:
     """Add webhook attempts or worker outcomes to `run_count`, and hold these cues until the transaction ends.
 
@@ -159,15 +170,14 @@ def count_runs(runs: Mapping[str, int]) -> None:
     """
     with transaction.atomic(savepoint=False):
         if len(runs) > 1:
-            list(Cue.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
+            _hold_all.rows(ids=runs)
         for count in set(runs.values()):
-            alike = [cue_id for cue_id, its in runs.items() if its == count]
-            Cue.objects.filter(pk__in=alike).update(run_count=F("run_count") + count)
+            _count.run(ids=[cue_id for cue_id, its in runs.items() if its == count], count=count)
 
 
 def mark_ended(cue_ids: Collection[str], *, now: datetime) -> None:
     """`last_run` is the end of the latest execution that reached a final state; it never goes back."""
-    Cue.objects.filter(pk__in=cue_ids).update(last_run=Greatest(Coalesce("last_run", Value(now)), Value(now)))
+    _end.run(ids=cue_ids, now=now)
 
 
 def success_expected_by(cue: Cue, *, now: datetime, since: datetime | None = None) -> datetime | None:

@@ -4,15 +4,16 @@ Runs inside the caller's transaction. What must be sent is written down here as 
 commit, so a failure to send can never undo a verdict, and a crash can never lose the mail.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from cues import lifecycle as cue_lifecycle
-from cues.models import Cue, Transport
+from cues.models import Cue, ScheduleType, Transport
 from executions import alerts, chaining, lifecycle, notifications, overlap
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
@@ -23,39 +24,61 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, **cha
     with transaction.atomic(savepoint=False):
         if not lifecycle.move(execution, to, reason=reason, now=now, **changes):
             return False
-        _after([execution], to, now=now)
+        _after(execution, to, now=now)
     return True
 
 
-def close_all(locked: Sequence[Execution], to: Status, *, reason: str, now: datetime, **changes: Any) -> None:
-    """End locked executions together, their cues locked too where they are several; `changes` may be expressions."""
-    if not locked:
+class Delivered(Protocol):
+    """As much of a delivered execution as its end asks for."""
+
+    @property
+    def pk(self) -> UUID: ...
+    @property
+    def cue_id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def triggered_by(self) -> str: ...
+    @property
+    def schedule_type(self) -> str: ...
+
+
+def succeed(delivered: Sequence[Delivered], *, now: datetime) -> None:
+    """End locked executions together, as successes for which nothing waits, their cues locked too where several are."""
+    if not delivered:
         return
     with transaction.atomic(savepoint=False):
-        lifecycle.move_all(locked, to, reason=reason, now=now, **changes)
-        _after(locked, to, now=now)
+        lifecycle.succeed(delivered, now=now)
+        cue_lifecycle.mark_ended({one.cue_id for one in delivered}, now=now)
+        once = {one.pk: one.cue_id for one in delivered if _is_last(one.triggered_by, one.schedule_type)}
+        cue_lifecycle.finish_one_shots(_cues_of_one_shots(once), success=True, now=now)
 
 
-def _after(ended: Sequence[Execution], to: Status, *, now: datetime) -> None:
-    """What the end means for the cues, then for each execution's people and followers."""
-    cue_lifecycle.mark_ended({execution.cue_id for execution in ended}, now=now)
-    cue_lifecycle.finish_one_shots(_cues_of_one_shots(ended), success=to == Status.SUCCESS, now=now)
-    for execution in ended:
-        if to in FAILURE:
-            _escalate(execution, now=now)
-        else:
-            chaining.follow(execution, now=now)
-        alerts.after_end(execution, now=now)
-        overlap.after_end(execution, now=now)
+def _after(execution: Execution, to: Status, *, now: datetime) -> None:
+    """What the end means for the cue, then for the execution's people and followers."""
+    cue = execution.cue
+    cue_lifecycle.mark_ended({cue.pk}, now=now)
+    once = {execution.pk: cue.pk} if _is_last(execution.triggered_by, cue.schedule_type) else {}
+    cue_lifecycle.finish_one_shots(_cues_of_one_shots(once), success=to == Status.SUCCESS, now=now)
+    if to in FAILURE:
+        _escalate(execution, now=now)
+    else:
+        chaining.follow(execution, now=now)
+    alerts.after_end(execution, now=now)
+    overlap.after_end(execution, now=now)
 
 
-def _cues_of_one_shots(ended: Sequence[Execution]) -> QuerySet[Cue]:
-    """The one-shots among the cues whose present time is that of their execution which ended."""
-    last = [e for e in ended if e.triggered_by == Trigger.SCHEDULED and not e.cue.is_recurring]
-    if not last:
+def _is_last(triggered_by: str, schedule_type: str) -> bool:
+    """Whether a cue may end with this execution of it."""
+    return triggered_by == Trigger.SCHEDULED and schedule_type == ScheduleType.ONCE
+
+
+def _cues_of_one_shots(ended: Mapping[UUID, str]) -> QuerySet[Cue]:
+    """Those of the cues, by their execution that ended, whose present time is that of the execution."""
+    if not ended:
         return Cue.objects.none()
-    same_time = Execution.objects.filter(pk__in=[e.pk for e in last], cue=OuterRef("pk"), scheduled_for=OuterRef("at"))
-    return Cue.objects.filter(Exists(same_time), pk__in=[e.cue_id for e in last])
+    same_time = Execution.objects.filter(pk__in=ended, cue=OuterRef("pk"), scheduled_for=OuterRef("at"))
+    return Cue.objects.filter(Exists(same_time), pk__in=ended.values())
 
 
 def _escalate(execution: Execution, *, now: datetime) -> None:

@@ -17,16 +17,14 @@ from functools import cache, partial
 
 from django.db import DatabaseError, connections, transaction
 
-from cueapi import clock, usage
+from cueapi import accounts, clock, usage
 from cueapi.conf import conf
-from cueapi.models import Account
 from cueapi.turns import taking_turns
-from cues.models import Cue
-from executions import closing, destinations, lanes, lifecycle, recording
+from executions import closing, destinations, due, lanes, lifecycle, recording
 from executions.destinations import Room
+from executions.due import Due
 from executions.flight import Flight, Threads
 from executions.lanes import Lane
-from executions.models import Execution
 from executions.states import WAITING, Status
 from executions.transports import webhook
 from executions.transports.webhook import Delivery, Result
@@ -132,54 +130,48 @@ def take(lane: Lane, *, mine: int = 0, now: datetime) -> Claim:
     with taking_turns(), transaction.atomic():
         destination = destinations.hold(lane)
         room = destinations.room(destination, mine=mine, now=now)
-        due = _due(lane, room.attempts, now=now)
-        refused = bool(due) and usage.is_refused(_account_of(due), now=now)
-        taken = [] if refused else due
+        ready = _due(lane, room.attempts, now=now)
+        account = due.account_of(lane.account_id) if ready else None
+        refused = account is not None and usage.is_refused(account, now=now)
+        taken = [] if refused else ready
         if taken:
-            lifecycle.start_attempts(taken, due_at=now + max(stale_after(e.cue) for e in taken), now=now)
+            lifecycle.start_attempts(taken, due_at=now + max(map(stale_after, taken)), now=now)
         destinations.take(destination, room, len(taken), now=now)
     if refused:
         _refuse(lane, now=now)
-    return Claim([recording.delivery_of(e, attempt=e.attempts + 1, now=now) for e in taken], room)
+    if account is None or refused:
+        return Claim([], room)
+    secrets = accounts.signing_secrets(account, now=now)
+    return Claim([one.delivery(secrets, attempt=one.attempts + 1, now=now) for one in taken], room)
 
 
-def _due(lane: Lane, at_most: int, *, now: datetime) -> list[Execution]:
+def _due(lane: Lane, at_most: int, *, now: datetime) -> Sequence[Due]:
     """Locked. Of a full house one place goes to a retry, so that none waits for ever behind new work."""
     if at_most <= 0:
         return []
-    first = _lock(lane, FIRST_TRIES, at_most, now=now)
+    first = due.lock(lane, FIRST_TRIES, at_most, now=now)
     left = max(at_most - len(first), 1)
-    again = _lock(lane, RETRIES, left, now=now) if at_most > 1 or not first else []
+    again = due.lock(lane, RETRIES, left, now=now) if at_most > 1 or not first else []
     return [*first[: at_most - len(again)], *again]
-
-
-def _lock(lane: Lane, statuses: Sequence[Status], at_most: int, *, now: datetime) -> list[Execution]:
-    return lifecycle.lock_some(lanes.waiting(lane, *statuses, now=now), at_most, only=recording.SENT)
-
-
-def _account_of(due: Sequence[Execution]) -> Account:
-    """They are all of one account, which is read once."""
-    account: Account = Account.objects.get(pk=due[0].account_id)
-    for execution in due:
-        execution.account = account
-    return account
 
 
 def _refuse(lane: Lane, *, now: datetime) -> None:
     """End what is due here: its account is past its monthly limit and the grace (contract 8.2)."""
     with taking_turns(), transaction.atomic():
-        due = lifecycle.lock_some(lanes.waiting(lane, *WAITING, now=now), REFUSED_MAX)
-        for execution in sorted(due, key=lambda e: (e.cue_id, e.pk)):  # as everybody takes cues: no circle of waiting
+        waiting = lifecycle.lock_some(lanes.waiting(lane, *WAITING, now=now), REFUSED_MAX)
+        for execution in sorted(
+            waiting, key=lambda e: (e.cue_id, e.pk)
+        ):  # as everybody takes cues: no circle of waiting
             closing.close(execution, Status.FAILED, reason=usage.REFUSAL, now=now, error_message=usage.REFUSAL)
-    if len(due) == REFUSED_MAX:
+    if len(waiting) == REFUSED_MAX:
         lanes.nudge([lane], now=now)
 
 
-def stale_after(cue: Cue) -> timedelta:
+def stale_after(taken: Due) -> timedelta:
     """How long an attempt may be without a result before its sender counts as dead (contract 6.6)."""
     settings = conf()
     margin_s = settings.execution_stale_margin_seconds
-    return timedelta(seconds=max(settings.execution_stale_after_seconds, recording.time_limit_s(cue) + margin_s))
+    return timedelta(seconds=max(settings.execution_stale_after_seconds, taken.time_limit_s + margin_s))
 
 
 # --- What ends late ---------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from statistics import median
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import BigAutoField, CharField, Count, UUIDField
 
 from cueapi.conf import conf
+from cueapi.prepared import Select, Update, given
 from cues.models import Transport
 from executions.breaker import CLOSED, OPEN, Limits
 from executions.lanes import Lane
@@ -50,6 +51,40 @@ class Tried:
     complaint: str
 
 
+COLUMNS = tuple(column.attname for column in Destination._meta.concrete_fields)
+FIXED = {"id", "account_id", "lane", "rate_per_minute", "nudged_at"}  # by others, or for good
+
+_held = Select(
+    lambda: (
+        Destination.objects.select_for_update()
+        .filter(account=given("account", UUIDField()), lane=given("lane", CharField()))
+        .values_list(*COLUMNS)
+    )
+)
+_written = Update(
+    lambda: Destination.objects.filter(pk=given("id", BigAutoField())),
+    **{
+        column.attname: given(column.attname, column)
+        for column in Destination._meta.concrete_fields
+        if column.attname not in FIXED
+    },
+)
+_in_flight = Select(
+    lambda: (
+        Execution.objects.filter(
+            account=given("account", UUIDField()), status=Status.DELIVERING, transport=Transport.WEBHOOK
+        )
+        .values_list("lane", "last_attempt_at", "cue__delivery_timeout_s")
+        .annotate(Count("pk"))
+    )
+)
+_senders = Select(
+    lambda: Destination.objects.filter(
+        account=given("account", UUIDField()), lane__among=given("lanes", CharField(), many=True)
+    ).values_list("lane", "senders")
+)
+
+
 def limits() -> Limits:
     settings = conf()
     return Limits(
@@ -62,13 +97,16 @@ def limits() -> Limits:
 
 def hold(lane: Lane) -> Destination:
     """The lane's destination, locked until the transaction ends; made when it is new."""
-    rows = Destination.objects.select_for_update().filter(account=lane.account_id, lane=lane.origin)
-    found = rows.first()
-    if found is None:
+    found = _held.rows(account=lane.account_id, lane=lane.origin)
+    if not found:
         new = Destination(account_id=lane.account_id, lane=lane.origin)
         Destination.objects.bulk_create([new], ignore_conflicts=True)
-        found = rows.get()
-    return found
+        found = _held.rows(account=lane.account_id, lane=lane.origin)
+    return Destination.from_db("default", COLUMNS, found[0])
+
+
+def _save(destination: Destination) -> None:
+    _written.run(**{name: getattr(destination, name) for name in COLUMNS})
 
 
 def is_forgotten(destination: Destination, *, now: datetime) -> bool:
@@ -112,11 +150,9 @@ def is_fast(destination: Destination) -> bool:
 
 def _claimed_by_lane(account_id: UUID, *, now: datetime) -> Counter[str]:
     """The account's attempts under way, without those whose sender must have died."""
-    rows = Execution.objects.filter(account=account_id, status=Status.DELIVERING, transport=Transport.WEBHOOK)
-    alike = rows.values_list("lane", "last_attempt_at", "cue__delivery_timeout_s").annotate(Count("pk"))
     default_s = conf().webhook_timeout_seconds
     claimed: Counter[str] = Counter()
-    for lane, started_at, limit_s, count in alike:
+    for lane, started_at, limit_s, count in _in_flight.rows(account=account_id):
         if started_at is None or now < started_at + timedelta(seconds=limit_s or default_s) + LOST_MARGIN:
             claimed[lane] += count
     return claimed
@@ -128,8 +164,7 @@ def _free_to_account(destination: Destination, claimed: Counter[str]) -> int:
     others = {lane: count for lane, count in claimed.items() if lane != destination.lane}
     if not others:
         return cap
-    rows = Destination.objects.filter(account=destination.account_id, lane__in=others)
-    senders: dict[str, int] = dict(rows.values_list("lane", "senders"))
+    senders: dict[str, int] = dict(_senders.rows(account=destination.account_id, lanes=others))
     return cap - sum(min(count, senders.get(lane, count)) for lane, count in others.items())
 
 
@@ -160,7 +195,7 @@ def take(destination: Destination, room: Room, attempts: int, *, now: datetime) 
         if destination.state != CLOSED:
             lost_at = now + timedelta(seconds=conf().webhook_timeout_seconds) + LOST_MARGIN
             destination.breaker = destination.breaker.probing(lost_at=lost_at)
-    destination.save()
+    _save(destination)
 
 
 # --- What came back ---------------------------------------------------------------------------------------------
@@ -177,5 +212,5 @@ def note(destination: Destination, tried: Sequence[Tried], *, now: datetime) -> 
     if opened:
         destination.reason = next(one.complaint for one in reversed(telling) if not one.answered)[:300]
         log.warning("destination.opened", extra={"destination": destination.lane, "reason": destination.reason})
-    destination.save()
+    _save(destination)
     return opened

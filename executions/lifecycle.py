@@ -6,18 +6,18 @@ moved. A late or duplicate actor finds the guard closed and changes nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from django.db.models import F, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import CharField, DateTimeField, F, OuterRef, QuerySet, Subquery, UUIDField, Value
+from django.db.models.functions import Coalesce, NullIf
 
 from cueapi import bulk
+from cueapi.prepared import InsertFrom, Update, given
 from cues.models import Cue
-from executions.models import Execution, Step
+from executions.models import Attempt, Execution, Step
 from executions.states import FINAL, Status, may_follow
 
-LOCKED = ("status", "attempts", "account_id", "cue_id")  # what moving locked executions together asks of them
 STEP_COLUMNS = ("execution_id", "at", "before", "after", "reason")
 
 
@@ -55,12 +55,9 @@ def lock(ids: Iterable[UUID], *, statuses: Iterable[Status]) -> list[Execution]:
     return list(_locking(rows))
 
 
-def lock_some(rows: QuerySet[Execution], at_most: int, *, only: Sequence[str] = ()) -> list[Execution]:
-    """Lock the first of `rows` that nobody else holds. Call inside a transaction.
-
-    With `only`, just these columns and LOCKED are read, of executions and of their cues.
-    """
-    return list(_locking(rows, only)[:at_most])
+def lock_some(rows: QuerySet[Execution], at_most: int) -> list[Execution]:
+    """Lock the first of `rows` that nobody else holds. Call inside a transaction."""
+    return list(_locking(rows)[:at_most])
 
 
 def lock_first(rows: QuerySet[Execution]) -> Execution | None:
@@ -68,9 +65,8 @@ def lock_first(rows: QuerySet[Execution]) -> Execution | None:
     return _locking(rows).first()
 
 
-def _locking(rows: QuerySet[Execution], only: Sequence[str] = ()) -> QuerySet[Execution]:
-    locking = rows.select_for_update(skip_locked=True, of=("self",))
-    return locking.select_related("cue").only(*LOCKED, *only) if only else locking.select_related("cue", "account")
+def _locking(rows: QuerySet[Execution]) -> QuerySet[Execution]:
+    return rows.select_for_update(skip_locked=True, of=("self",)).select_related("cue", "account")
 
 
 def move(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
@@ -92,25 +88,69 @@ def move_all(locked: Sequence[Execution], to: Status, *, reason: str, now: datet
     if not locked:
         return
     columns = {"status": to, "updated_at": now, **_closing_columns(to, now), **changes}
-    _log_steps(locked, to, reason=reason, now=now)
-    _as_read(locked).update(**columns)
+    same = _log_steps(locked, to, reason=reason, now=now)
+    Execution.objects.filter(pk__in=same["ids"], status__in=same["states"]).update(**columns)
     for execution in locked:
         execution.status = to
         if to in FINAL:
             execution.closed_at = now
 
 
-def start_attempts(locked: Sequence[Execution], *, due_at: datetime, now: datetime) -> None:
+class Locked(Protocol):
+    """An execution whose row the caller holds, as it was read."""
+
+    @property
+    def pk(self) -> UUID: ...
+    @property
+    def status(self) -> str: ...
+
+
+_ids, _states = given("ids", UUIDField(), many=True), given("states", CharField(), many=True)
+_now, _reason = given("now", DateTimeField()), given("reason", CharField())
+
+
+def _locked() -> QuerySet[Execution]:
+    """These rows, as long as they are in the states they were read in."""
+    rows: QuerySet[Execution] = Execution.objects.filter(pk__among=_ids, status__among=_states)
+    return rows
+
+
+_steps = InsertFrom(
+    Step, STEP_COLUMNS, lambda: _locked().values_list("pk", _now, "status", given("after", CharField()), _reason)
+)
+_start = Update(
+    _locked,
+    status=Status.DELIVERING,
+    attempts=F("attempts") + 1,
+    due_at=given("due_at", DateTimeField()),
+    last_attempt_at=_now,
+    started_at=Coalesce("started_at", _now),
+    updated_at=_now,
+)
+_latest = Attempt.objects.filter(execution=OuterRef("pk"), number=OuterRef("attempts"))
+_succeed = Update(
+    _locked,
+    status=Status.SUCCESS,
+    due_at=None,
+    is_held=False,
+    closed_at=_now,
+    delivered_at=_now,
+    updated_at=_now,
+    http_status=Subquery(_latest.values("http_status")[:1]),
+    response_body=NullIf(Subquery(_latest.values("response_body")[:1]), Value("")),
+)
+
+
+def start_attempts(locked: Sequence[Locked], *, due_at: datetime, now: datetime) -> None:
     """Take locked executions for one attempt each; `due_at` is when their sender counts as dead."""
-    _log_steps(locked, Status.DELIVERING, reason="attempt started", now=now)
-    _as_read(locked).update(
-        status=Status.DELIVERING,
-        attempts=F("attempts") + 1,
-        due_at=due_at,
-        last_attempt_at=now,
-        started_at=Coalesce("started_at", Value(now)),
-        updated_at=now,
-    )
+    same = _log_steps(locked, Status.DELIVERING, reason="attempt started", now=now)
+    _start.run(due_at=due_at, now=now, **same)
+
+
+def succeed(locked: Sequence[Locked], *, now: datetime) -> None:
+    """End locked executions together, as their latest attempts say; those are written down already."""
+    same = _log_steps(locked, Status.SUCCESS, reason="delivered", now=now)
+    _succeed.run(now=now, **same)
 
 
 def hand_back(attempts: Mapping[UUID, int], *, now: datetime) -> None:
@@ -165,14 +205,10 @@ def _check(before: str, after: Status) -> None:
         raise IllegalStep(f"{before} → {after}")
 
 
-def _as_read(locked: Sequence[Execution]) -> QuerySet[Execution]:
-    """These rows, as long as they are in the states they were read in."""
-    return Execution.objects.filter(pk__in=[e.pk for e in locked], status__in={e.status for e in locked})
-
-
-def _log_steps(executions: Sequence[Execution], after: Status, *, reason: str, now: datetime) -> None:
-    """Call before the rows change: what they were is read from them."""
-    for execution in executions:
-        _check(execution.status, after)
-    columns = ("pk", Value(now), "status", Value(after), Value(reason))
-    bulk.insert_from(Step, STEP_COLUMNS, _as_read(executions).values_list(*columns))
+def _log_steps(locked: Sequence[Locked], after: Status, *, reason: str, now: datetime) -> dict[str, Any]:
+    """Call before the rows change: what they were is read from them. Answers with which rows they are."""
+    for one in locked:
+        _check(one.status, after)
+    same = {"ids": [one.pk for one in locked], "states": {one.status for one in locked}}
+    _steps.run(now=now, after=after, reason=reason, **same)
+    return same

@@ -5,22 +5,21 @@ An attempt whose execution was taken over meanwhile, or is gone, leaves no trace
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import NullIf
+from django.db.models import QuerySet, UUIDField
 
-from cueapi import accounts, bulk, usage
-from cueapi.conf import conf
+from cueapi import bulk, usage
 from cueapi.models import Account
+from cueapi.prepared import Select, given
 from cueapi.turns import taking_turns
 from cues import lifecycle as cue_lifecycle
-from cues.models import Cue, Overlap
-from executions import alerts, closing, destinations, lanes, lifecycle, outcomes, report_links, retry
-from executions.destinations import Tried
+from cues.models import Overlap
+from executions import alerts, closing, destinations, due, lanes, lifecycle, outcomes, retry
 from executions.lanes import Lane
 from executions.models import Attempt, Execution
 from executions.states import FINAL, Status
@@ -29,36 +28,56 @@ from executions.transports.webhook import Delivery, Result
 TELLS_NOTHING = frozenset({"refused", "internal", "interrupted"})  # of a destination: it was never asked, or who knows
 NOT_ANSWERED = frozenset({429}) | frozenset(range(500, 600))
 
-# What recording a plain success asks, and what an attempt is made of: everything else stays in the database.
-TELLING = (
-    "lane",
-    "triggered_by",
-    "scheduled_for",
-    "outcome_recorded_at",
-    "outcome_success",
-    "outcome_state",
-    "cue__schedule_type",
-    "cue__outcome_deadline_s",
-    "cue__on_success_fire_id",
-    "cue__success_expected_by",
-    "cue__overlap",
-)
-SENT = (
-    "scheduled_for",
-    "payload",
-    "cue__name",
-    "cue__callback_url",
-    "cue__callback_method",
-    "cue__callback_headers",
-    "cue__delivery_timeout_s",
-    "cue__is_lenient",
-)
 
-_latest = Attempt.objects.filter(execution=OuterRef("pk"), number=OuterRef("attempts"))
-FROM_LATEST_ATTEMPT = {
-    "http_status": Subquery(_latest.values("http_status")[:1]),
-    "response_body": NullIf(Subquery(_latest.values("response_body")[:1]), Value("")),
-}
+@dataclass(frozen=True)
+class Tried:
+    """As much of an execution that was tried as tells what its result means."""
+
+    pk: UUID
+    account_id: UUID
+    cue_id: str
+    lane: str
+    status: str
+    attempts: int
+    triggered_by: str
+    outcome_recorded_at: datetime | None
+    account_limit: int
+    schedule_type: str
+    outcome_deadline_s: int | None
+    next_of_chain: str | None
+    success_expected_by: datetime | None
+    overlap: str
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether more than its delivery is to come, or something waits for its success."""
+        waited_for = self.next_of_chain or self.success_expected_by or self.overlap == Overlap.QUEUE
+        return bool(waited_for) or self.outcome_deadline_s is not None
+
+
+_tried = Select(
+    lambda: (
+        Execution.objects.select_for_update(of=("self",))
+        .filter(pk__among=given("ids", UUIDField(), many=True), status=Status.DELIVERING)
+        .order_by("cue_id", "pk")
+        .values_list(
+            "pk",
+            "account_id",
+            "cue_id",
+            "lane",
+            "status",
+            "attempts",
+            "triggered_by",
+            "outcome_recorded_at",
+            "account__monthly_execution_limit",
+            "cue__schedule_type",
+            "cue__outcome_deadline_s",
+            "cue__on_success_fire_id",
+            "cue__success_expected_by",
+            "cue__overlap",
+        )
+    )
+)
 
 
 def record(results: Sequence[Result], *, now: datetime) -> None:
@@ -67,27 +86,32 @@ def record(results: Sequence[Result], *, now: datetime) -> None:
     if not by_id:
         return
     with taking_turns(), transaction.atomic():
-        rows = Execution.objects.select_for_update(of=("self",)).filter(pk__in=by_id, status=Status.DELIVERING)
-        held = [
-            execution
-            for execution in rows.select_related("cue").only(*lifecycle.LOCKED, *TELLING).order_by("cue_id", "pk")
-            if execution.attempts == by_id[execution.pk].delivery.attempt
-        ]
-        _write([(execution, by_id[execution.pk]) for execution in held], now=now)
+        held = [Tried(*row) for row in _tried.rows(ids=by_id)]
+        _write([(one, by_id[one.pk]) for one in held if one.attempts == by_id[one.pk].delivery.attempt], now=now)
 
 
-def _write(tried: Sequence[tuple[Execution, Result]], *, now: datetime) -> None:
-    """Most are plain successes, which a few of their columns tell; of the others all columns are read."""
+def _write(tried: Sequence[tuple[Tried, Result]], *, now: datetime) -> None:
     bulk.insert([_attempt(result) for _, result in tried])
-    cue_lifecycle.count_runs(Counter(execution.cue_id for execution, _ in tried))
-    _count_usage(tried, now=now)
-    by_lane = _by_lane(tried)
-    plain = [execution for execution, result in tried if _just_delivered(execution, result)]
-    closing.close_all(plain, Status.SUCCESS, reason="delivered", now=now, delivered_at=now, **FROM_LATEST_ATTEMPT)
-    others = {execution.pk: result for execution, result in tried if not _just_delivered(execution, result)}
+    cue_lifecycle.count_runs(Counter(one.cue_id for one, _ in tried))
+    _count_usage([one for one, _ in tried], now=now)
+    closing.succeed([one for one, result in tried if _just_delivered(one, result)], now=now)
+    others = {one.pk: result for one, result in tried if not _just_delivered(one, result)}
     for execution in _in_full(others):
         _settle(execution, others[execution.pk], now=now)
-    _tell_destinations(by_lane, now=now)
+    _tell_destinations(_by_lane(tried), now=now)
+
+
+def _just_delivered(tried: Tried, result: Result) -> bool:
+    """Whether delivery was all there was to it: nobody said anything of an outcome either."""
+    is_silent = result.reported is None and tried.outcome_recorded_at is None
+    return result.succeeded and is_silent and not tried.is_awaited
+
+
+def _count_usage(tried: Sequence[Tried], *, now: datetime) -> None:
+    limits = {one.account_id: one.account_limit for one in tried}
+    attempts = Counter(one.account_id for one in tried)
+    accounts = [Account.from_db("default", ("id", "monthly_execution_limit"), limit) for limit in limits.items()]
+    usage.add({account: attempts[account.pk] for account in accounts}, now=now)
 
 
 def _in_full(ids: Collection[UUID]) -> Iterable[Execution]:
@@ -96,20 +120,6 @@ def _in_full(ids: Collection[UUID]) -> Iterable[Execution]:
         return []
     rows: QuerySet[Execution] = Execution.objects.filter(pk__in=ids).select_related("cue", "account")
     return rows.order_by("cue_id", "pk")
-
-
-def _count_usage(tried: Sequence[tuple[Execution, Result]], *, now: datetime) -> None:
-    attempts = Counter(execution.account_id for execution, _ in tried)
-    accounts = Account.objects.filter(pk__in=attempts).only("monthly_execution_limit")
-    usage.add({account: attempts[account.pk] for account in accounts}, now=now)
-
-
-def _just_delivered(execution: Execution, result: Result) -> bool:
-    """Whether delivery was all there was to it: nobody said anything of an outcome, and nothing waits for this one."""
-    cue = execution.cue
-    is_silent = result.reported is None and execution.outcome_recorded_at is None
-    is_awaited = cue.is_two_phase or cue.on_success_fire_id or cue.success_expected_by or cue.overlap == Overlap.QUEUE
-    return result.succeeded and is_silent and not is_awaited
 
 
 def _settle(execution: Execution, result: Result, *, now: datetime) -> None:
@@ -171,11 +181,11 @@ def _attempt(result: Result) -> Attempt:
 # --- What it tells of the destination ---------------------------------------------------------------------------
 
 
-def _by_lane(tried: Sequence[tuple[Execution, Result]]) -> Mapping[Lane, Sequence[Result]]:
+def _by_lane(tried: Sequence[tuple[Tried, Result]]) -> Mapping[Lane, Sequence[Result]]:
     """By the lane in which each was sent: an execution may go on in another."""
     by_lane: dict[Lane, list[Result]] = defaultdict(list)
-    for execution, result in tried:
-        by_lane[Lane.of(execution)].append(result)
+    for one, result in tried:
+        by_lane[Lane(one.account_id, one.lane)].append(result)
     return by_lane
 
 
@@ -183,15 +193,15 @@ def _tell_destinations(by_lane: Mapping[Lane, Sequence[Result]], *, now: datetim
     for lane in sorted(by_lane):  # in one order, so that none waits in a circle
         destination = destinations.hold(lane)
         in_order = sorted(by_lane[lane], key=lambda result: result.started_at)
-        if destinations.note(destination, [_tried(result) for result in in_order], now=now):
+        if destinations.note(destination, [_seen(result) for result in in_order], now=now):
             alerts.after_opened(destination, now=now)
         if destination.probe_at is not None:
             lanes.nudge([lane], at=destination.probe_at, now=now)
 
 
-def _tried(result: Result) -> Tried:
+def _seen(result: Result) -> destinations.Tried:
     answered = None if result.error_stage in TELLS_NOTHING else _is_answer(result)
-    return Tried(result.duration_ms, answered, result.error_message)
+    return destinations.Tried(result.duration_ms, answered, result.error_message)
 
 
 def _is_answer(result: Result) -> bool:
@@ -206,13 +216,13 @@ def interrupted(execution: Execution, *, now: datetime) -> None:
     """The sender of this attempt died: the attempt counts. Call with the row locked."""
     started_at = execution.last_attempt_at or now
     result = Result(
-        delivery_of(execution, attempt=execution.attempts, now=now),
+        due.under_way(execution, now=now),
         started_at,
         max(0, round((now - started_at).total_seconds() * 1000)),
         error_stage="interrupted",
         error_message="The server stopped during the attempt, so its end is not known.",
     )
-    _write([(execution, result)], now=now)
+    record([result], now=now)
 
 
 def give_up(delivery: Delivery, *, now: datetime) -> None:
@@ -221,34 +231,3 @@ def give_up(delivery: Delivery, *, now: datetime) -> None:
         for execution in lifecycle.lock([delivery.execution_id], statuses=[Status.DELIVERING]):
             if execution.attempts == delivery.attempt:
                 interrupted(execution, now=now)
-
-
-# --- What is sent -----------------------------------------------------------------------------------------------
-
-
-def delivery_of(execution: Execution, *, attempt: int, now: datetime) -> Delivery:
-    """All that this attempt of the execution needs, as its cue and account are now."""
-    cue = execution.cue
-    links = report_links.links_of(execution.pk, now=now)
-    return Delivery(
-        execution_id=execution.pk,
-        cue_id=cue.id,
-        cue_name=cue.name,
-        attempt=attempt,
-        scheduled_for=execution.scheduled_for,
-        payload=execution.payload,
-        url=cue.callback_url,
-        method=cue.callback_method,
-        headers=cue.callback_headers,
-        secrets=accounts.signing_secrets(execution.account, now=now),
-        outcome_url=links.outcome_url,
-        heartbeat_url=links.heartbeat_url,
-        timeout_s=time_limit_s(cue),
-        flatten=conf().webhook_flatten_payload,
-        payload_names_execution=cue.is_lenient,
-    )
-
-
-def time_limit_s(cue: Cue) -> float:
-    """From connect to last byte."""
-    return cue.delivery_timeout_s or conf().webhook_timeout_seconds

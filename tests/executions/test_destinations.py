@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cues.models import Cue
-from executions import delivery, destinations, lifecycle, recording
+from executions import delivery, destinations, due, lifecycle, recording
 from executions.destinations import Tried
 from executions.lanes import Lane
 from executions.models import Alert, Destination, Execution
@@ -51,10 +51,7 @@ def answer(cue: Cue, *, status: int | None, now=NOW) -> None:
     stage = "" if status == 200 else "status" if status else "connect"
     flying = Execution.objects.filter(status=Status.DELIVERING).select_related("cue", "account")
     recording.record(
-        [
-            Result(recording.delivery_of(e, attempt=e.attempts, now=now), now, 7, http_status=status, error_stage=stage)
-            for e in flying
-        ],
+        [Result(due.under_way(e, now=now), now, 7, http_status=status, error_stage=stage) for e in flying],
         now=now,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cueapi.models import Account
-from executions import delivery, outcomes, recording
+from executions import delivery, due, outcomes, recording
 from executions.lanes import Lane
 from executions.models import Execution, Notification
 from executions.states import FINAL, Status, Trigger
@@ -39,7 +39,7 @@ def sent(execution: Execution, http_status: int, reply: dict | None = None, now=
 def recorded(execution: Execution, http_status: int, reply: dict | None = None, now=NOW) -> Execution:
     run = Execution.objects.get(pk=execution.pk)
     stage = "" if http_status < 300 else "status"
-    attempt = recording.delivery_of(run, attempt=run.attempts, now=now)
+    attempt = due.under_way(run, now=now)
     recording.record([Result(attempt, now, 5, http_status=http_status, error_stage=stage, reported=reply)], now=now)
     return Execution.objects.get(pk=execution.pk)
 
