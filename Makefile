@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute prove-contract prove-year prove-beats prove-herd bench-scheduler
+.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ prove-beats: .venv/.installed-dev ## Kill one of two beats, 200 times; some minu
 prove-herd: .venv/.installed-dev ## Let 10,000 cues come due in one second; wants an idle machine
 	@$(BIN)/python -m tests.proofs.herd
 	@$(BIN)/python -m tests.proofs.herd --database postgres
+
+bench: .venv/.installed-dev ## Measure API, deliveries and lateness beside raw limits; ten minutes, idle machine
+	@$(BIN)/python -m tests.proofs.bench; $(BIN)/python -m tests.proofs.bench --database postgres
 
 bench-scheduler: .venv/.installed-dev ## Measure beat with a thousand to a million cues; a quarter of an hour, idle machine
 	@$(BIN)/python -m tests.proofs.bench_scheduler

@@ -101,6 +101,17 @@ def ask(database_url: str, sql: str) -> list[tuple[Any, ...]]:
         return list(connection.execute(sql.encode()))
 
 
+def change(database_url: str, sql: str) -> None:
+    """Run a statement that changes rows."""
+    if database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
+            connection.execute(sql)
+            connection.commit()
+        return
+    with psycopg.connect(database_url) as connection:
+        connection.execute(sql.encode())
+
+
 def _fill(db: Any, template: str, cues: int, now: datetime, spread_s: int) -> None:
     start = int(now.timestamp())
     crontabs = min(max(cues // 10, 1), CRONTABS_MAX)
