@@ -249,6 +249,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute="17", hour="3"),  # in UTC
         "options": {"queue": "default", "expire_seconds": 3600},
     },
+    "purge": {
+        "task": "executions.purge",
+        "schedule": crontab(minute="41"),
+        "options": {"queue": "default", "expire_seconds": 600},
+    },
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------

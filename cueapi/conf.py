@@ -5,13 +5,14 @@ Names are those of the environment variables, in lower case (contract section 12
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from django.conf import settings as django_settings
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PlanName = Literal["unlimited", "free", "pro", "scale"]
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Settings(BaseSettings):
@@ -79,6 +80,12 @@ class Settings(BaseSettings):
     worker_claim_timeout_seconds: float = 900
     worker_claim_max_seconds: float = 86_400  # a claim without a heartbeat of its own ends then; 0 is "never"
     worker_unclaimed_timeout_seconds: float = 900
+
+    # How long things are kept, in days; 0 is "for ever"
+    retention_attempt_bodies_days: Days = 30  # what receivers answered, from the end of the execution on
+    retention_executions_days: Days = 90  # with attempts and history, from their end on
+    retention_ledger_days: Days = 400  # verdicts on windows, and the past definitions of cues
+    retention_alerts_days: Days = 90  # with their mails and calls
 
     @field_validator("base_url")
     @classmethod

@@ -16,7 +16,8 @@ from cueapi.clock import rfc3339
 from cueapi.errors import InvalidSchedule, InvalidTimezone
 from cues.models import RUNS, Cue, CueStatus, Definition, LedgerEntry
 from cues.rhythm import TICK
-from executions.models import Execution
+from executions import retention
+from executions.models import Execution, Kept
 from executions.states import Trigger
 
 MISSING, DOUBLE, UNEXPLAINED = KINDS = ("missing", "double", "unexplained")
@@ -57,9 +58,14 @@ class Report:
 
 
 def audit(cues: Sequence[Cue], *, since: datetime, until: datetime, now: datetime) -> Report:
-    """Audit the windows of these cues in [since, until]: three queries, and one more for each odd cue."""
+    """Audit the windows of these cues in [since, until]: four queries, and one more for each odd cue.
+
+    What retention has removed is out of its reach: windows older than the ledger are not looked at, and a run may be
+    told of whose execution was too old to be kept.
+    """
     until = min(until, now)
     past = _read(cues, since, until)
+    since = max(since, past.verdicts_since)
     report = Report(cues=len(cues))
     for cue in cues:
         try:
@@ -74,6 +80,8 @@ class _Past:
     definitions: Mapping[str, list[Definition]]
     entries: Mapping[str, list[LedgerEntry]]
     executions: Mapping[str, Mapping[datetime, UUID]]
+    verdicts_since: datetime  # older ones may be gone (executions.retention), and with them what the cue was
+    executions_since: datetime
 
 
 def _read(cues: Sequence[Cue], since: datetime, until: datetime) -> _Past:
@@ -86,7 +94,9 @@ def _read(cues: Sequence[Cue], since: datetime, until: datetime) -> _Past:
     executions: dict[str, dict[datetime, UUID]] = defaultdict(dict)
     for cue_id, scheduled_for, pk in runs:
         executions[cue_id][scheduled_for] = pk
-    return _Past(_by_cue(definitions), _by_cue(entries), executions)
+    past = _by_cue(definitions), _by_cue(entries), executions
+    kept_since = retention.horizons()  # last: what is removed while this reads has moved its horizon first
+    return _Past(*past, kept_since.get(Kept.LEDGER, since), kept_since.get(Kept.EXECUTIONS, since))
 
 
 def _by_cue(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
@@ -98,12 +108,12 @@ def _by_cue(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
 
 def _audit_cue(cue: Cue, past: _Past, report: Report, *, since: datetime, until: datetime, now: datetime) -> None:
     windows = list(_windows(cue, past.definitions.get(cue.pk, []), since, until))
-    entries = past.entries.get(cue.pk, [])
+    entries = [entry for entry in past.entries.get(cue.pk, []) if entry.first_at >= since]
     if windows and (not entries or entries[0].first_at > windows[0]):
         entries = [*_reaching_into(cue, since), *entries]
     report.windows += len(windows)
     report.findings += _hold_against(cue, windows, entries, settled_by=now - SETTLES_WITHIN)
-    report.findings += _match_runs(cue, entries, past.executions.get(cue.pk, {}), since)
+    report.findings += _match_runs(cue, entries, past, since)
 
 
 def _windows(cue: Cue, definitions: Sequence[Definition], since: datetime, until: datetime) -> Iterator[datetime]:
@@ -149,16 +159,15 @@ def _hold_against(
             yield Finding(cue.pk, MISSING, window, "no verdict")
 
 
-def _match_runs(
-    cue: Cue, entries: Sequence[LedgerEntry], executions: Mapping[datetime, UUID], since: datetime
-) -> Iterator[Finding]:
-    """Each verdict that tells of a run has its execution, and each execution its verdict."""
+def _match_runs(cue: Cue, entries: Sequence[LedgerEntry], past: _Past, since: datetime) -> Iterator[Finding]:
+    """Each verdict that tells of a run has its execution, unless that is too old; each execution its verdict."""
+    executions = past.executions.get(cue.pk, {})
     told = {entry.first_at: entry.execution_id for entry in entries if entry.verdict in RUNS}
     for at, execution_id in told.items():
-        if at >= since and executions.get(at) != execution_id:
+        if at >= since and executions.get(at) != execution_id and (at in executions or at >= past.executions_since):
             yield Finding(cue.pk, UNEXPLAINED, at, f"its execution {execution_id} is not there")
     for at, execution_id in executions.items():
-        if at not in told:
+        if at not in told and at >= since:
             yield Finding(cue.pk, UNEXPLAINED, at, f"execution {execution_id} has no verdict")
 
 

@@ -15,7 +15,8 @@ from cues.models import RUNS, Cue, CueStatus, Definition, LedgerEntry, Verdict
 from cues.rhythm import TICK
 from cues.timetable import Timetable
 from cues.zones import zone
-from executions.models import Execution
+from executions import retention
+from executions.models import Execution, Kept
 from executions.states import FINAL
 
 MINUTE = timedelta(minutes=1)
@@ -37,7 +38,7 @@ def explain(cue: Cue, at: datetime, *, now: datetime) -> Explanation:
     """What became, or will become, of the cue's window in the minute of `at`."""
     definition = _in_force(cue, at)
     if definition is None:
-        return _before_its_time(cue, at)
+        return (_forgotten(at) if at >= cue.created_at else None) or _before_its_time(cue, at)
     try:
         return _explain(cue, definition, at, now=now)
     except (InvalidSchedule, InvalidTimezone) as error:
@@ -49,6 +50,8 @@ def _explain(cue: Cue, definition: Definition, at: datetime, *, now: datetime) -
     entry = _entry_at(cue, window or at)
     if entry is not None:
         return _told(cue, entry, window or at, at)
+    if (gone := _forgotten(at)) is not None:
+        return gone
     if definition.status != CueStatus.ACTIVE:
         return _inactive(cue, definition, window, at)
     if window is None:
@@ -163,6 +166,16 @@ def _before_its_time(cue: Cue, at: datetime) -> Explanation:
     known_from = rfc3339(first.since if first else cue.created_at)
     sentence = f"The cue's history starts at {known_from}; nothing is known of it before that."
     return Explanation(at, "unknown", sentence, facts={"known_from": known_from})
+
+
+def _forgotten(at: datetime) -> Explanation | None:
+    """Where the ledger may have been removed, nothing follows from its silence, nor from a definition's."""
+    known_from = retention.horizons().get(Kept.LEDGER)
+    if known_from is None or at >= known_from:
+        return None
+    since = rfc3339(known_from)
+    sentence = f"It is too long ago: verdicts and past definitions are kept from {since} on (RETENTION_LEDGER_DAYS)."
+    return Explanation(at, "unknown", sentence, facts={"known_from": since})
 
 
 def _inactive(cue: Cue, definition: Definition, window: datetime | None, at: datetime) -> Explanation:

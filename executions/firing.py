@@ -169,8 +169,14 @@ def replay(original: Execution, *, now: datetime) -> Execution:
         raise ExecutionInFlight()
     execution = birth.new(original.cue, now, Trigger.REPLAY, original.payload, now=now)
     execution.exit_criteria = original.exit_criteria
-    execution.replayed_from = original
     with transaction.atomic():
         _hold(original.cue)
+        execution.replayed_from = _still_stored(original)
         birth.bear([execution], reason="replayed by hand", now=now)
     return execution
+
+
+def _still_stored(original: Execution) -> Execution | None:
+    """The original, kept until the transaction ends; None when retention has removed it since it was read."""
+    same = Execution.objects.select_for_update(no_key=True).filter(pk=original.pk)
+    return original if same.values_list("pk").first() else None

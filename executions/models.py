@@ -52,6 +52,7 @@ class Execution(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     http_status = models.PositiveSmallIntegerField(null=True, blank=True)
     response_body = models.TextField(null=True, blank=True)
+    bodies_removed_at = models.DateTimeField(null=True, blank=True)  # of its attempts too: their time was over
     error_message = models.TextField(null=True, blank=True)
 
     claimed_by_worker = models.CharField(max_length=255, null=True, blank=True)
@@ -133,6 +134,16 @@ class Execution(models.Model):
                 fields=["account", "outcome_recorded_at"],
                 condition=Q(outcome_recorded_at__isnull=False),
                 name="execution_reported",
+            ),
+            models.Index(  # an ended one is in one of these two: what it costs to close it does not double
+                fields=["closed_at"],
+                condition=Q(closed_at__isnull=False, bodies_removed_at=None),
+                name="execution_ended",
+            ),
+            models.Index(
+                fields=["closed_at"],
+                condition=Q(closed_at__isnull=False, bodies_removed_at__isnull=False),
+                name="execution_ended_bodiless",
             ),
         ]
 
@@ -275,7 +286,7 @@ class Alert(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="alerts")
     cue = models.ForeignKey(Cue, null=True, blank=True, on_delete=models.CASCADE, related_name="alert_log")
-    execution = models.ForeignKey(Execution, null=True, blank=True, on_delete=models.CASCADE, related_name="alerts")
+    execution = models.ForeignKey(Execution, null=True, blank=True, on_delete=models.SET_NULL, related_name="alerts")
     alert_type = models.CharField(max_length=24, choices=AlertType)
     severity = models.CharField(max_length=10, choices=Severity, default=Severity.WARNING)
     message = models.CharField(max_length=500)
@@ -287,6 +298,7 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["account", "-created_at", "-id"], name="alert_newest_first"),
             models.Index(fields=["cue", "alert_type", "-created_at"], name="alert_of_cue"),
+            models.Index(fields=["created_at"], name="alert_age"),
         ]
 
     def __str__(self) -> str:
@@ -336,7 +348,27 @@ class Notification(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="notification_due"),
             models.Index(fields=["account", "kind", "sent_at"], name="notification_hourly"),
+            models.Index(fields=["sent_at"], condition=Q(worker__isnull=False), name="notification_of_worker_age"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.state}"
+
+
+class Kept(models.TextChoices):
+    """What is kept for so many days only."""
+
+    BODIES = "bodies"  # what receivers answered
+    EXECUTIONS = "executions"
+    LEDGER = "ledger"
+    ALERTS = "alerts"
+
+
+class Horizon(models.Model):
+    """How far back one kind of rows reaches: what is older than `at` was removed, or may be gone at any moment."""
+
+    kind = models.CharField(primary_key=True, max_length=10, choices=Kept)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.kind} from {self.at}"

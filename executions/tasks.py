@@ -9,9 +9,12 @@ from celery.signals import worker_init, worker_shutdown
 
 from cueapi import clock, outbound
 from cueapi.queue import publish
-from executions import delivery, firing, notifications, recovery
+from executions import delivery, firing, notifications, recovery, retention
 from executions.lanes import Lane
 from executions.models import Notification
+
+PURGE_S = 5  # of one message
+PURGE_CHAIN_S = 50 * 60  # of all its successors: less than an hour, so that there is one at a time
 
 
 @shared_task(name="executions.fire_due")
@@ -41,6 +44,16 @@ def audit_slots(after: str = "") -> None:
     last = recovery.audit_windows(after=after, now=clock.now())
     if last is not None:
         publish("executions.audit_slots", queue="default", kwargs={"after": last})
+
+
+@shared_task(name="executions.purge")
+def purge(position: str | None = "", stop_at: float | None = None) -> None:
+    """The hour's removal of what is over, a few seconds to a message; none after `stop_at` (Unix seconds)."""
+    now = clock.now()
+    stop_at = stop_at or now.timestamp() + PURGE_CHAIN_S
+    run = retention.purge(now=now, position=position, go_on=retention.Pace(PURGE_S))
+    if not run.is_done and clock.now().timestamp() < stop_at:
+        publish("executions.purge", queue="default", kwargs={"position": run.position, "stop_at": stop_at})
 
 
 SWITCH_S = 0.0002

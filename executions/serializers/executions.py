@@ -80,6 +80,9 @@ class StepOut(serializers.Serializer):
 class ExecutionDetail(ExecutionOut):
     """One execution with each attempt and each step it took."""
 
+    bodies_removed_at = fields.Instant(
+        allow_null=True, help_text="when what the receiver answered was removed, because its time was over"
+    )
     attempt_log = AttemptOut(many=True)
     history = StepOut(many=True)
 
@@ -161,7 +164,8 @@ def render(execution: Execution) -> dict[str, Any]:
 def render_detail(execution: Execution) -> dict[str, Any]:
     attempts = [_attempt(attempt) for attempt in execution.attempt_log.order_by("number")]
     history = [_step(step) for step in execution.steps.order_by("at", "pk")]
-    return {**render(execution), "attempt_log": attempts, "history": history}
+    removed_at = rfc3339(execution.bodies_removed_at)
+    return {**render(execution), "bodies_removed_at": removed_at, "attempt_log": attempts, "history": history}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
