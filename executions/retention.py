@@ -8,7 +8,7 @@ what was only removed.
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -115,24 +115,34 @@ class Run:
     removed: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True)
+class Done:
+    """What one step removed, and whether another may find more."""
+
+    removed: Mapping[str, int]
+    more: bool
+
+
 def purge(*, now: datetime, position: str | None = "", go_on: Callable[[], bool] = lambda: True) -> Run:
-    """Remove what is over at `now`, each kind in turn, until nothing is left or `go_on` says no after a step."""
+    """Remove what is over at `now`, a step of each kind in turn, until nothing is left or `go_on` says no after a step.
+
+    A round is always finished, so that each kind comes on however little time there is.
+    """
     limits = ends(now=now)
     _note(limits)
     run = Run(position)
-    turns = deque(_work(limits, run, now=now))
-    while turns:
-        steps = turns.popleft()
-        removed = next(steps, None)
-        if removed is None:
-            continue
-        run.removed.update(removed)
-        turns.append(steps)
-        if not go_on():
-            break
+    turns, going = list(_work(limits, run, now=now)), True
+    while turns and going:
+        for step in list(turns):
+            done = step()
+            run.removed.update(done.removed)
+            if not done.more:
+                turns.remove(step)
+            going = go_on() and going
     run.is_done = not turns
-    if run.removed.total():
-        log.info("retention.purged", extra={name.replace(" ", "_"): count for name, count in run.removed.items()})
+    removed = {name.replace(" ", "_"): count for name, count in run.removed.items() if count}
+    if removed:
+        log.info("retention.purged", extra=removed)
     return run
 
 
@@ -143,47 +153,41 @@ def _note(limits: Ends) -> None:
         Horizon.objects.filter(kind=kind, at__lt=at).update(at=at)
 
 
-Steps = Iterator[Mapping[str, int]]
-
-
-def _work(limits: Ends, run: Run, *, now: datetime) -> Iterator[Steps]:
-    """What is to be done, each as a row of steps that take place as they are asked for."""
+def _work(limits: Ends, run: Run, *, now: datetime) -> Iterator[Callable[[], Done]]:
+    """The steps to be repeated as long as there is more for them."""
     rows = over(limits)
     if BODIES in rows:
-        yield _until_dry(BODIES, partial(_blank, rows[BODIES], now=now), EXECUTIONS_MAX)
+        yield partial(_some, BODIES, partial(_blank, rows[BODIES], now=now), EXECUTIONS_MAX)
     if EXECUTIONS in rows:
         for bodiless in (True, False):  # each has an index of its own
             ended = rows[EXECUTIONS].filter(bodies_removed_at__isnull=not bodiless)
-            yield _until_dry(EXECUTIONS, partial(_delete_executions, ended), EXECUTIONS_MAX)
+            yield partial(_some, EXECUTIONS, partial(_delete_executions, ended), EXECUTIONS_MAX)
     if ENTRIES in rows and run.position is not None:
-        yield _walk(rows[ENTRIES], rows[DEFINITIONS], run)
+        yield partial(_ledger_of_some_cues, rows[ENTRIES], rows[DEFINITIONS], run)
     if ALERTS in rows:
-        yield _until_dry(ALERTS, partial(_delete_alerts, rows[ALERTS]), ROWS_MAX)
-        yield _until_dry(MAILS, partial(_delete, rows[MAILS]), ROWS_MAX)
+        yield partial(_some, ALERTS, partial(_delete_alerts, rows[ALERTS]), ROWS_MAX)
+        yield partial(_some, MAILS, partial(_delete, rows[MAILS]), ROWS_MAX)
 
 
-def _until_dry(name: str, step: Callable[[], int], full: int) -> Steps:
-    """Take the step until it finds less than it could take: the rest is held by others, or not over yet."""
-    count = full
-    while count == full:
-        count = _attempt(step)
-        yield {name: count}
+def _some(name: str, act: Callable[[], int], at_most: int) -> Done:
+    """There is more where as much was found as could be taken; else the rest is held by others, or not over yet."""
+    count = _attempt(act)
+    return Done({name: count}, more=count == at_most)
 
 
-def _walk(entries: QuerySet[LedgerEntry], definitions: QuerySet[Definition], run: Run) -> Steps:
-    """Cue by cue, for the ledger has no index by time: each firing would pay for that one.
+def _ledger_of_some_cues(entries: QuerySet[LedgerEntry], definitions: QuerySet[Definition], run: Run) -> Done:
+    """The ledger goes cue by cue, for it has no index by time: each firing would pay for that one.
 
-    A batch of cues is looked at again until nothing over is left of it.
+    A batch of cues comes again until nothing over is left of it.
     """
-    while cues := _cues_after(run.position or ""):
-        removed = {
-            ENTRIES: _attempt(partial(_delete, entries.filter(cue__in=cues))),
-            DEFINITIONS: _attempt(partial(_delete, definitions.filter(cue__in=cues))),
-        }
-        if max(removed.values()) < ROWS_MAX:
-            run.position = cues[-1]
-        yield removed
-    run.position = None
+    cues = _cues_after(run.position or "")
+    removed = {
+        ENTRIES: _attempt(partial(_delete, entries.filter(cue__in=cues))),
+        DEFINITIONS: _attempt(partial(_delete, definitions.filter(cue__in=cues))),
+    }
+    if max(removed.values()) < ROWS_MAX:
+        run.position = cues[-1] if len(cues) == CUES_MAX else None
+    return Done(removed, more=run.position is not None)
 
 
 def _cues_after(position: str) -> list[str]:
@@ -212,7 +216,7 @@ def _wait_for_nobody() -> None:
 
 def _take(rows: QuerySet[Any], at_most: int) -> list[Any]:
     """The keys of the first of these rows that nobody else holds, locked."""
-    return list(rows.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)[:at_most])
+    return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:at_most])
 
 
 def _delete(rows: QuerySet[Any]) -> int:

@@ -1,24 +1,25 @@
-"""What is too old goes, in small steps that an index finds; all that tells of something younger stays."""
+"""What is too old goes, and all that tells of something younger stays; whoever asks is told so."""
 
-from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.management import call_command
 
+from cueapi import clock
 from cues import services
 from cues.models import Cue, LedgerEntry
-from executions import retention
-from executions.models import Alert, Attempt, Execution, Horizon, Notification, Step, Worker
+from executions import alerts, firing, retention, statistics, tasks
+from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notification, Step, Worker
 from executions.states import Status, Trigger
 from tests.support import make
 from tests.support.api import Api
 from tests.support.make import NOW
+from tests.support.old import DAY, alert, ended, entry, keep, long_ended, purge
+from tests.support.worker import Worker as Tasks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
-
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-JUST_OVER = MINUTE
 
 
 @pytest.fixture
@@ -26,57 +27,10 @@ def cue(api: Api) -> Cue:
     return make.cue(api.account)
 
 
-def ended(of: Cue, days: float, **columns: Any) -> Execution:
-    """A failed execution that ended so many days, and a minute, before NOW, with two attempts, a step and a mail."""
-    at = NOW - timedelta(days=days) - JUST_OVER
-    times = {"scheduled_for": at, "created_at": at, "updated_at": at, "closed_at": at}
-    run = make.execution(of, **{"status": Status.FAILED, "response_body": "no", **times, **columns})
-    for number in (1, 2):
-        Attempt.objects.create(
-            execution=run,
-            number=number,
-            started_at=at,
-            duration_ms=7,
-            url=make.NOWHERE,
-            http_status=500,
-            error_stage="response",
-            error_message="HTTP 500",
-            response_body="no",
-            response_headers={"X-Answer": "no"},
-        )
-    Step.objects.create(execution=run, at=at, after=Status.FAILED, reason="HTTP 500")
-    Notification.objects.create(execution=run, account=of.account, kind="email")
-    return run
-
-
-def alert(of: Cue, days: float, execution: Execution | None = None) -> Alert:
-    at = NOW - timedelta(days=days) - JUST_OVER
-    made = Alert.objects.create(
-        account=of.account, cue=of, execution=execution, alert_type="outcome_timeout", message="late", created_at=at
-    )
-    Notification.objects.create(alert=made, account=of.account, kind="email")
-    return made
-
-
-def entry(of: Cue, days: float, *, until_days: float | None = None) -> LedgerEntry:
-    at = NOW - timedelta(days=days) - JUST_OVER
-    if until_days is None:
-        return LedgerEntry.objects.create(cue=of, first_at=at, verdict="missed")
-    last_at = NOW - timedelta(days=until_days) - JUST_OVER
-    return LedgerEntry.objects.create(cue=of, first_at=at, last_at=last_at, windows=2, verdict="skipped_paused")
-
-
-def keep(settings: Any, **days: int) -> None:
-    """Keep these for so many days, and all else for ever."""
-    every = {f"retention_{kind}_days": 0 for kind in ("attempt_bodies", "executions", "ledger", "alerts")}
-    given = {f"retention_{kind}_days": number for kind, number in days.items()}
-    settings.CUEAPI = settings.CUEAPI.model_copy(update=every | given)
-
-
-def purge(**options: Any) -> dict[str, int]:
-    run = retention.purge(now=NOW, **options)
-    assert run.is_done
-    return {name: count for name, count in run.removed.items() if count}
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, at_most in (("EXECUTIONS_MAX", 2), ("ROWS_MAX", 2), ("CUES_MAX", 1)):
+        monkeypatch.setattr(retention, name, at_most)
 
 
 # --- What goes, and what stays ----------------------------------------------------------------------------------
@@ -195,3 +149,113 @@ def test_what_is_removed_whole_is_not_emptied_first(cue: Cue) -> None:
 def test_a_number_of_days_that_cannot_be_is_refused_at_the_start(days: str) -> None:
     with pytest.raises(ValueError, match="retention_ledger_days"):
         type(django_settings.CUEAPI)(retention_ledger_days=days)
+
+
+def test_the_horizon_never_goes_back(settings: Any) -> None:
+    keep(settings, executions=10, ledger=20)
+    purge()
+    keep(settings, executions=30)
+    purge()
+    assert retention.horizons() == {Kept.EXECUTIONS: NOW - 10 * DAY, Kept.LEDGER: NOW - 20 * DAY}
+
+
+# --- What else there is -----------------------------------------------------------------------------------------
+
+
+def test_figures_and_lists_go_on_without_the_executions_that_went(cue: Cue, api: Api, settings: Any) -> None:
+    keep(settings, executions=1)
+    ended(cue, 2)
+    purge()
+    assert statistics.of_cue(cue, now=NOW) == statistics.CueStats(0, None, None)
+    for path in (f"/v1/cues/{cue.pk}", "/v1/usage", "/v1/executions", "/v1/alerts", f"/v1/cues/{cue.pk}/ledger"):
+        assert api.get(path).status_code == 200
+
+
+def test_a_streak_is_made_of_the_executions_that_are_kept(cue: Cue, settings: Any) -> None:
+    keep(settings, executions=1)
+    for _ in range(2):
+        ended(cue, 2)
+    purge()
+    for count in (1, 2, 3):
+        alerts.after_end(ended(cue, 0), now=NOW)
+        assert Alert.objects.filter(alert_type="consecutive_failures").exists() == (count == 3)
+
+
+def test_a_removed_execution_answers_like_one_that_never_was(cue: Cue, api: Api) -> None:
+    old = ended(cue, 90)
+    purge()
+    for gone, never in zip(*(answers(api, pk) for pk in (old.pk, uuid4())), strict=True):
+        assert gone == never
+
+
+def answers(api: Api, pk: Any) -> list[tuple[int, str]]:
+    path = f"/v1/executions/{pk}"
+    given = [
+        api.get(path),
+        api.post(f"{path}/replay"),
+        api.post(f"{path}/outcome", {"success": True}),
+        api.post(f"{path}/heartbeat"),
+        api.post(f"{path}/verify"),
+        api.patch(f"{path}/evidence", {"external_id": "x"}),
+    ]
+    return [(answer.status_code, answer.json()["error"]["code"]) for answer in given]
+
+
+def test_an_original_that_goes_while_it_is_replayed_only_loses_the_link(cue: Cue) -> None:
+    original = ended(cue, 90)
+    purge()
+    replay = firing.replay(original, now=NOW)
+    replay.refresh_from_db()
+    assert (replay.replayed_from, replay.status) == (None, Status.PENDING)
+
+
+# --- Who asks for it --------------------------------------------------------------------------------------------
+
+
+def test_beat_asks_for_it_every_hour() -> None:
+    job = django_settings.CELERY_BEAT_SCHEDULE["purge"]
+    assert job["task"] == tasks.purge.name
+    assert (job["schedule"].hour, len(job["schedule"].minute)) == (set(range(24)), 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_that_is_out_of_time_is_followed_by_another_until_all_is_done(
+    cue: Cue, worker: Tasks, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PURGE_S", 0)
+    long_ended(cue, 5)
+    tasks.purge()
+    assert Execution.objects.count() == 3
+    assert worker.run() == ["executions.purge", "executions.purge"]
+    assert (Execution.objects.count(), worker.run()) == (0, [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_messages_end_before_the_next_hours_come(
+    cue: Cue, worker: Tasks, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PURGE_S", 0)
+    long_ended(cue, 5)
+    tasks.purge(stop_at=clock.now().timestamp() - 1)
+    assert worker.waiting() == []
+    tasks.purge()
+    ((_, kwargs),) = worker.waiting()
+    assert 0 < kwargs["stop_at"] - clock.now().timestamp() < 3600
+
+
+def test_the_command_says_what_would_go_and_then_what_went(cue: Cue, capsys: Any) -> None:
+    long_ended(cue, 3)
+    alert(cue, 0)
+    call_command("purge", dry_run=True)
+    told = capsys.readouterr().out.splitlines()
+    assert "executions                      3" in told
+    assert told[-1].startswith("3 in all would be removed;")
+    assert Execution.objects.count() == 3
+    call_command("purge")
+    again = capsys.readouterr().out.splitlines()
+    assert again[:-1] == told[:-1]
+    assert again[-1].startswith("3 in all removed;")
+    assert Execution.objects.count() == 0
+    for dry_run, says in ((True, "Nothing would be removed"), (False, "Nothing was removed")):
+        call_command("purge", dry_run=dry_run)
+        assert capsys.readouterr().out.splitlines()[-1].startswith(says)
