@@ -6,18 +6,20 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import F
 
 from cueapi import clock
 from cues import lifecycle, services
 from cues.models import Cue, LedgerEntry
-from executions import audit, firing, recovery
+from executions import audit, firing, recovery, retention
 from executions.models import Alert, Execution
 from tests.support import make, simulation
 from tests.support.make import NOW
+from tests.support.old import keep
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SINCE, LATER = NOW - HOUR, NOW + HOUR
 
 
@@ -200,6 +202,72 @@ def test_the_command_says_in_words_and_by_its_status_what_it_found(capsys: Any) 
 def test_the_command_says_what_it_cannot_read(options: dict[str, str], says: str) -> None:
     with pytest.raises(CommandError, match=says):
         call_command("audit_slots", **options)
+
+
+# --- What retention removed -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aged() -> Cue:
+    """A cue that ran at each hour of the last ten days; each execution ended at once."""
+    cue = make.recurring(make.account(), "0 * * * *", catch_up="replay_all_missed", created_at=NOW - 10 * DAY - MINUTE)
+    Cue.objects.update(next_run=NOW - 10 * DAY)
+    for day in range(11):
+        firing.fire_due([cue.pk], now=NOW - (10 - day) * DAY)
+    Execution.objects.update(status="success", due_at=None, queued_at=None, closed_at=F("scheduled_for"))
+    return cue
+
+
+def of_ten_days(cue: Cue) -> tuple[int, list[tuple[str, Any]]]:
+    result = audit.audit([cue], since=NOW - 10 * DAY, until=NOW, now=NOW)
+    return result.windows, [(finding.kind, finding.at) for finding in result.findings]
+
+
+def test_a_run_whose_execution_was_too_old_to_be_kept_is_explained(aged: Cue, settings: Any) -> None:
+    assert of_ten_days(aged) == (241, [])
+    keep(settings, executions=4)
+    retention.purge(now=NOW)
+    assert (Execution.objects.count(), of_ten_days(aged)) == (97, (241, []))
+    Execution.objects.filter(scheduled_for=NOW - 4 * DAY).delete()
+    assert of_ten_days(aged) == (241, [("unexplained", NOW - 4 * DAY)])
+
+
+def test_another_execution_than_the_one_told_of_is_unexplained_however_old(aged: Cue, settings: Any) -> None:
+    keep(settings, executions=4)
+    Execution.objects.filter(scheduled_for=NOW - 5 * DAY).update(closed_at=NOW)
+    retention.purge(now=NOW)
+    LedgerEntry.objects.filter(first_at=NOW - 5 * DAY).update(execution_id=uuid4())
+    assert of_ten_days(aged)[1] == [("unexplained", NOW - 5 * DAY)]
+
+
+def test_windows_older_than_the_ledger_are_out_of_its_reach(aged: Cue, settings: Any) -> None:
+    services.update(aged.account, aged.pk, {"schedule": {"cron": "30 * * * *"}}, now=NOW)
+    keep(settings, ledger=4)
+    retention.purge(now=NOW)
+    assert LedgerEntry.objects.count() == 97
+    assert of_ten_days(aged) == (97, [])
+    LedgerEntry.objects.filter(first_at=NOW - 4 * DAY).delete()
+    assert [kind for kind, _ in of_ten_days(aged)[1]] == ["missing", "unexplained"]
+
+
+def test_a_pause_that_reaches_into_the_kept_ledger_counts_from_there(settings: Any) -> None:
+    cue = make.recurring(make.account(), "0 * * * *", created_at=NOW - 10 * DAY)
+    lifecycle.pause([cue], now=NOW - 10 * DAY)
+    lifecycle.resume(Cue.objects.get(), now=NOW - DAY)
+    Cue.objects.update(next_run=NOW + HOUR)
+    LedgerEntry.objects.exclude(verdict="skipped_paused").delete()
+    keep(settings, ledger=4)
+    retention.purge(now=NOW)
+    part = audit.audit([Cue.objects.get()], since=NOW - 10 * DAY, until=NOW - DAY, now=NOW)
+    assert (part.windows, part.findings) == (73, [])
+
+
+def test_settings_that_change_later_make_nothing_a_fault(aged: Cue, settings: Any) -> None:
+    keep(settings, executions=2, ledger=3)
+    retention.purge(now=NOW)
+    keep(settings, executions=9, ledger=0)
+    retention.purge(now=NOW)
+    assert of_ten_days(aged) == (73, [])
 
 
 # --- A simulated time -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 
 from cues import lifecycle, services
 from cues.models import Cue, LedgerEntry
-from executions import closing, explain, firing
+from executions import closing, explain, firing, retention
 from executions.explain import Explanation
 from executions.models import Execution
 from executions.states import Status
@@ -15,6 +15,7 @@ from tests.support import make
 from tests.support.api import Api
 from tests.support.envelope import refused
 from tests.support.make import NOW
+from tests.support.old import DAY, keep
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
@@ -106,6 +107,23 @@ def test_a_limit_and_a_change_are_told(cue: Cue) -> None:
     other = make.recurring(cue.account)
     services.update(other.account, other.pk, {"schedule": {"cron": "0 * * * *"}}, now=NOW + MINUTE)
     assert "schedule was changed" in why(other).sentence
+
+
+def test_what_retention_removed_is_told_as_such(cue: Cue, settings: Any) -> None:
+    fire(cue)
+    services.update(cue.account, cue.pk, {"schedule": {"cron": "0 * * * *"}}, now=NOW + MINUTE)
+    keep(settings, ledger=2)
+    later = NOW + 3 * DAY
+    retention.purge(now=later)
+    assert why(cue, NOW, later).sentence == (
+        "It is too long ago: verdicts and past definitions are kept from 2031-05-05T09:00:00Z on "
+        "(RETENTION_LEDGER_DAYS)."
+    )
+    for at in (NOW, NOW + 2 * MINUTE, NOW + HOUR):
+        told = why(cue, at, later)
+        assert (told.verdict, told.facts) == ("unknown", {"known_from": "2031-05-05T09:00:00Z"})
+    assert why(cue, NOW - HOUR, later).sentence.startswith("The cue's history starts at")
+    assert why(cue, NOW + DAY, later).verdict == "waiting"
 
 
 # --- What it does not tell --------------------------------------------------------------------------------------
