@@ -25,8 +25,8 @@ from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notifica
 
 log = logging.getLogger(__name__)
 
-EXECUTIONS_MAX = 100  # in one step, each with its few attempts, steps and notifications
-ROWS_MAX = 500  # of what has little or nothing below it
+EXECUTIONS_MAX = 50  # in one step, each with its few attempts, steps and notifications
+ROWS_MAX = 200  # of what has little or nothing below it
 CUES_MAX = 500  # whose ledger one step looks at
 REST_MAX_S = 0.5  # between two steps
 LOCK_WAIT_MS = 200  # on PostgreSQL; well under its deadlock_timeout, so that it is never somebody else who gives way
