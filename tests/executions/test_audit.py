@@ -214,7 +214,7 @@ def aged() -> Cue:
     Cue.objects.update(next_run=NOW - 10 * DAY)
     for day in range(11):
         firing.fire_due([cue.pk], now=NOW - (10 - day) * DAY)
-    Execution.objects.update(status="success", due_at=None, queued_at=None, closed_at=F("scheduled_for"))
+    Execution.objects.update(status="success", due_at=None, closed_at=F("scheduled_for"))
     return cue
 
 
