@@ -9,7 +9,7 @@ from celery.signals import worker_init, worker_shutdown
 
 from cueapi import clock, outbound
 from cueapi.queue import publish
-from executions import delivery, firing, notifications, recovery, retention
+from executions import delivery, firing, notifications, purging, recovery
 from executions.lanes import Lane
 from executions.models import Notification
 
@@ -47,13 +47,13 @@ def audit_slots(after: str = "") -> None:
 
 
 @shared_task(name="executions.purge")
-def purge(position: str | None = "", stop_at: float | None = None) -> None:
+def purge(positions: purging.Positions | None = None, stop_at: float | None = None) -> None:
     """The hour's removal of what is over, a few seconds to a message; none after `stop_at` (Unix seconds)."""
     now = clock.now()
     stop_at = stop_at or now.timestamp() + PURGE_CHAIN_S
-    run = retention.purge(now=now, position=position, go_on=retention.Pace(PURGE_S))
+    run = purging.purge(now=now, positions=positions, go_on=purging.Pace(PURGE_S))
     if not run.is_done and clock.now().timestamp() < stop_at:
-        publish("executions.purge", queue="default", kwargs={"position": run.position, "stop_at": stop_at})
+        publish("executions.purge", queue="default", kwargs={"positions": run.positions, "stop_at": stop_at})
 
 
 SWITCH_S = 0.0002

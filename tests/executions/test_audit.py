@@ -11,7 +11,7 @@ from django.db.models import F
 from cueapi import clock
 from cues import lifecycle, services
 from cues.models import Cue, LedgerEntry
-from executions import audit, firing, recovery, retention
+from executions import audit, firing, purging, recovery
 from executions.models import Alert, Execution
 from tests.support import make, simulation
 from tests.support.make import NOW
@@ -226,7 +226,7 @@ def of_ten_days(cue: Cue) -> tuple[int, list[tuple[str, Any]]]:
 def test_a_run_whose_execution_was_too_old_to_be_kept_is_explained(aged: Cue, settings: Any) -> None:
     assert of_ten_days(aged) == (241, [])
     keep(settings, executions=4)
-    retention.purge(now=NOW)
+    purging.purge(now=NOW)
     assert (Execution.objects.count(), of_ten_days(aged)) == (97, (241, []))
     Execution.objects.filter(scheduled_for=NOW - 4 * DAY).delete()
     assert of_ten_days(aged) == (241, [("unexplained", NOW - 4 * DAY)])
@@ -235,7 +235,7 @@ def test_a_run_whose_execution_was_too_old_to_be_kept_is_explained(aged: Cue, se
 def test_another_execution_than_the_one_told_of_is_unexplained_however_old(aged: Cue, settings: Any) -> None:
     keep(settings, executions=4)
     Execution.objects.filter(scheduled_for=NOW - 5 * DAY).update(closed_at=NOW)
-    retention.purge(now=NOW)
+    purging.purge(now=NOW)
     LedgerEntry.objects.filter(first_at=NOW - 5 * DAY).update(execution_id=uuid4())
     assert of_ten_days(aged)[1] == [("unexplained", NOW - 5 * DAY)]
 
@@ -243,7 +243,7 @@ def test_another_execution_than_the_one_told_of_is_unexplained_however_old(aged:
 def test_windows_older_than_the_ledger_are_out_of_its_reach(aged: Cue, settings: Any) -> None:
     services.update(aged.account, aged.pk, {"schedule": {"cron": "30 * * * *"}}, now=NOW)
     keep(settings, ledger=4)
-    retention.purge(now=NOW)
+    purging.purge(now=NOW)
     assert LedgerEntry.objects.count() == 97
     assert of_ten_days(aged) == (97, [])
     LedgerEntry.objects.filter(first_at=NOW - 4 * DAY).delete()
@@ -257,16 +257,16 @@ def test_a_pause_that_reaches_into_the_kept_ledger_counts_from_there(settings: A
     Cue.objects.update(next_run=NOW + HOUR)
     LedgerEntry.objects.exclude(verdict="skipped_paused").delete()
     keep(settings, ledger=4)
-    retention.purge(now=NOW)
+    purging.purge(now=NOW)
     part = audit.audit([Cue.objects.get()], since=NOW - 10 * DAY, until=NOW - DAY, now=NOW)
     assert (part.windows, part.findings) == (73, [])
 
 
 def test_settings_that_change_later_make_nothing_a_fault(aged: Cue, settings: Any) -> None:
     keep(settings, executions=2, ledger=3)
-    retention.purge(now=NOW)
+    purging.purge(now=NOW)
     keep(settings, executions=9, ledger=0)
-    retention.purge(now=NOW)
+    purging.purge(now=NOW)
     assert of_ten_days(aged) == (73, [])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from cues import lifecycle, services
 from cues.models import Cue, LedgerEntry
-from executions import closing, explain, firing, retention
+from executions import closing, explain, firing, purging
 from executions.explain import Explanation
 from executions.models import Execution
 from executions.states import Status
@@ -114,7 +114,7 @@ def test_what_retention_removed_is_told_as_such(cue: Cue, settings: Any) -> None
     services.update(cue.account, cue.pk, {"schedule": {"cron": "0 * * * *"}}, now=NOW + MINUTE)
     keep(settings, ledger=2)
     later = NOW + 3 * DAY
-    retention.purge(now=later)
+    purging.purge(now=later)
     assert why(cue, NOW, later).sentence == (
         "It is too long ago: verdicts and past definitions are kept from 2031-05-05T09:00:00Z on "
         "(RETENTION_LEDGER_DAYS)."

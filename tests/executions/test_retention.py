@@ -10,8 +10,8 @@ from django.core.management import call_command
 from cueapi import clock
 from cues import services
 from cues.models import Cue, LedgerEntry
-from executions import alerts, firing, retention, statistics, tasks
-from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notification, Step, Worker
+from executions import alerts, firing, purging, retention, statistics, tasks
+from executions.models import Alert, Attempt, Destination, Execution, Horizon, Kept, Notification, Step, Worker
 from executions.states import Status, Trigger
 from tests.support import make
 from tests.support.api import Api
@@ -29,8 +29,8 @@ def cue(api: Api) -> Cue:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, at_most in (("EXECUTIONS_MAX", 2), ("ROWS_MAX", 2), ("CUES_MAX", 1)):
-        monkeypatch.setattr(retention, name, at_most)
+    for name, at_most in (("EXECUTIONS_MAX", 2), ("ROWS_MAX", 2), ("WALK_MAX", 1)):
+        monkeypatch.setattr(purging, name, at_most)
 
 
 # --- What goes, and what stays ----------------------------------------------------------------------------------
@@ -157,6 +157,27 @@ def test_the_horizon_never_goes_back(settings: Any) -> None:
     keep(settings, executions=30)
     purge()
     assert retention.horizons() == {Kept.EXECUTIONS: NOW - 10 * DAY, Kept.LEDGER: NOW - 20 * DAY}
+
+
+def destination(of: Cue, days: float | None, lane: str, **columns: Any) -> Destination:
+    looked_at = None if days is None else NOW - days * DAY
+    return Destination.objects.create(account=of.account, lane=lane, looked_at=looked_at, **columns)
+
+
+def test_a_destination_goes_that_nothing_was_sent_to_for_as_long_as_executions_are_kept(cue: Cue) -> None:
+    young, new = destination(cue, 89, "https://young:443"), destination(cue, None, "https://new:443")
+    destination(cue, 91, "https://old:443", state="open")
+    assert purge() == {"destinations": 1}
+    assert set(Destination.objects.all()) == {young, new}
+
+
+def test_a_destination_with_a_rate_or_with_work_that_waits_stays(cue: Cue, stranger: Api) -> None:
+    limited = destination(cue, 91, "https://limited:443", rate_per_minute=6)
+    awaited = destination(cue, 91, "https://awaited:443")
+    make.execution(cue, lane="https://awaited:443", status=Status.RETRYING, due_at=NOW + DAY)
+    destination(make.cue(stranger.account), 91, "https://awaited:443")
+    assert purge() == {"destinations": 1}
+    assert set(Destination.objects.all()) == {limited, awaited}
 
 
 # --- What else there is -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 from cueapi import clock
 from cues.models import Cue, LedgerEntry
-from executions import retention
+from executions import purging
 from executions.models import Alert, Attempt, Execution, Notification, Step
 from executions.states import Status
 from tests.support import make
@@ -63,7 +63,7 @@ def keep(settings: Any, **days: int) -> None:
 
 
 def purge(**options: Any) -> dict[str, int]:
-    run = retention.purge(now=NOW, **options)
+    run = purging.purge(now=NOW, **options)
     assert run.is_done
     return {name: count for name, count in run.removed.items() if count}
 

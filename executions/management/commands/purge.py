@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from cueapi import clock
-from executions import retention
+from executions import purging, retention
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
             would_go = {name: rows.count() for name, rows in retention.over(retention.ends(now=now)).items()}
             self._tell(would_go, "would be removed")
             return
-        run = retention.purge(now=now, go_on=retention.Pace())
+        run = purging.purge(now=now, go_on=purging.Pace())
         self._tell(run.removed, "removed")
 
     def _tell(self, counts: Mapping[str, int], done: str) -> None:

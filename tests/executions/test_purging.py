@@ -1,18 +1,20 @@
 """Removing old rows keeps nobody waiting: small steps, found by an index, each whole or not at all."""
 
 import contextlib
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from cues import services
 from cues.models import Cue, LedgerEntry
-from executions import firing, retention
+from executions import firing, purging
 from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notification, Step
 from tests.support import make
 from tests.support.api import Api
@@ -33,8 +35,8 @@ def cue(api: Api) -> Cue:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, at_most in (("EXECUTIONS_MAX", 2), ("ROWS_MAX", 2), ("CUES_MAX", 1)):
-        monkeypatch.setattr(retention, name, at_most)
+    for name, at_most in (("EXECUTIONS_MAX", 2), ("ROWS_MAX", 2), ("WALK_MAX", 1)):
+        monkeypatch.setattr(purging, name, at_most)
 
 
 def fill(of: Cue, count: int) -> None:
@@ -123,19 +125,19 @@ def test_a_run_that_is_told_to_stop_is_gone_on_with_where_it_was(cue: Cue, small
     cues = sorted([cue, *(make.cue(cue.account) for _ in range(4))], key=lambda one: one.pk)
     for one in cues:
         entry(one, 400)
-    run = retention.purge(now=NOW, go_on=every_time_no)
-    assert (run.is_done, run.position) == (False, cues[0].pk)
+    run = purging.purge(now=NOW, go_on=every_time_no)
+    assert (run.is_done, run.positions["cue"]) == (False, cues[0].pk)
     entry(cues[0], 401)
-    rest = retention.purge(now=NOW, position=run.position)
-    assert (rest.is_done, rest.position, rest.removed["ledger rows"]) == (True, None, 4)
+    rest = purging.purge(now=NOW, positions=run.positions)
+    assert (rest.is_done, rest.positions["cue"], rest.removed["ledger rows"]) == (True, None, 4)
     assert LedgerEntry.objects.get().cue == cues[0]
-    assert retention.purge(now=NOW, position=None).removed["ledger rows"] == 0
+    assert purging.purge(now=NOW, positions=rest.positions).removed["ledger rows"] == 0
     assert purge() == {"ledger rows": 1}
 
 
 def test_each_kind_has_its_turn_before_the_first_is_done(cue: Cue, small: None) -> None:
     fill(cue, 5)
-    run = retention.purge(now=NOW, go_on=every_time_no)
+    run = purging.purge(now=NOW, go_on=every_time_no)
     assert not run.is_done
     assert {name for name, count in run.removed.items() if count} == {
         "executions",
@@ -154,13 +156,13 @@ def test_the_pace_rests_as_long_as_a_step_took_and_ends_in_time(monkeypatch: pyt
 
     monkeypatch.setattr("time.monotonic", lambda: at[0])
     monkeypatch.setattr("time.sleep", rest)
-    go_on = retention.Pace(2)
+    go_on = purging.Pace(2)
     answers = []
     for step_s in (0.25, 0.125, 30, 0):
         at[0] += step_s
         answers.append(go_on())
     assert (answers, rests) == ([True, True, False, False], [0.25, 0.125, 0.5, 0])
-    assert retention.Pace()()
+    assert purging.Pace()()
 
 
 # --- At the same time, and half-way -----------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def test_the_pace_rests_as_long_as_a_step_took_and_ends_in_time(monkeypatch: pyt
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_remove_each_row_once(cue: Cue, small: None) -> None:
     fill(cue, 10)
-    runs = at_once([lambda: retention.purge(now=NOW)] * 3)
+    runs = at_once([lambda: purging.purge(now=NOW)] * 3)
     total = sum((run.removed for run in runs), start=Counter())
     assert {name: count for name, count in total.items() if count} == {
         "executions": 10,
@@ -184,9 +186,9 @@ def test_two_at_once_remove_each_row_once(cue: Cue, small: None) -> None:
 def test_a_replay_at_the_same_time_is_made_with_its_original_or_without(cue: Cue) -> None:
     for _ in range(5):
         original = ended(cue, 90)
-        replay, _ = at_once([lambda: firing.replay(original, now=NOW), lambda: retention.purge(now=NOW)])  # noqa: B023
+        replay, _ = at_once([lambda: firing.replay(original, now=NOW), lambda: purging.purge(now=NOW)])  # noqa: B023
         assert isinstance(replay, Execution)
-        retention.purge(now=NOW)
+        purging.purge(now=NOW)
         replay.refresh_from_db()
         assert (replay.replayed_from, Execution.objects.filter(pk=original.pk).exists()) == (None, False)
 
@@ -202,10 +204,47 @@ def test_a_run_that_dies_half_way_leaves_each_execution_whole(cue: Cue, table: s
         return execute(sql, *rest)
 
     with connection.execute_wrapper(die), pytest.raises(KeyboardInterrupt):
-        retention.purge(now=NOW)
+        purging.purge(now=NOW)
     assert (old.attempt_log.count(), old.steps.count(), old.notifications.count()) == (2, 1, 1)
     assert Horizon.objects.filter(kind=Kept.EXECUTIONS).exists()
     assert purge()["executions"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_no_lock_of_somebody_else_is_not_put_off(cue: Cue) -> None:
+    ended(cue, 90)
+
+    def lose_the_disk(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("DELETE"):
+            raise OperationalError("disk I/O error")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(lose_the_disk), pytest.raises(OperationalError, match="disk I/O"):
+        purging.purge(now=NOW)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_that_did_not_get_sqlites_lock_is_left_for_the_next_time(cue: Cue, tmp_path: Path) -> None:
+    ended(cue, 90)
+
+    def come_second(execute: Any, sql: str, *rest: Any) -> Any:
+        if not sql.startswith("DELETE"):
+            return execute(sql, *rest)
+        try:
+            write_while_another_does(tmp_path / "db")
+        except sqlite3.OperationalError as error:
+            raise OperationalError(*error.args) from error
+
+    with connection.execute_wrapper(come_second):
+        assert purge() == {}
+    assert purge()["executions"] == 1
+
+
+def write_while_another_does(database: Path) -> None:
+    with contextlib.closing(sqlite3.connect(database, timeout=0)) as first:
+        first.execute("BEGIN IMMEDIATE")
+        with contextlib.closing(sqlite3.connect(database, timeout=0)) as second:
+            second.execute("BEGIN IMMEDIATE")
 
 
 @contextlib.contextmanager
