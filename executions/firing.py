@@ -170,8 +170,8 @@ def replay(original: Execution, *, now: datetime) -> Execution:
     execution = birth.new(original.cue, now, Trigger.REPLAY, original.payload, now=now)
     execution.exit_criteria = original.exit_criteria
     with transaction.atomic():
+        execution.replayed_from = _still_stored(original)  # before its cue, as whoever records holds them
         _hold(original.cue)
-        execution.replayed_from = _still_stored(original)
         birth.bear([execution], reason="replayed by hand", now=now)
     return execution
 

@@ -209,8 +209,10 @@ def test_the_command_says_what_it_cannot_read(options: dict[str, str], says: str
 
 @pytest.fixture
 def aged() -> Cue:
-    """A cue that ran at each hour of the last ten days; each execution ended at once."""
-    cue = make.recurring(make.account(), "0 * * * *", catch_up="replay_all_missed", created_at=NOW - 10 * DAY - MINUTE)
+    """A cue that ran every three hours of the last ten days; each execution ended at once."""
+    cue = make.recurring(
+        make.account(), "0 */3 * * *", catch_up="replay_all_missed", created_at=NOW - 10 * DAY - MINUTE
+    )
     Cue.objects.update(next_run=NOW - 10 * DAY)
     for day in range(11):
         firing.fire_due([cue.pk], now=NOW - (10 - day) * DAY)
@@ -224,12 +226,12 @@ def of_ten_days(cue: Cue) -> tuple[int, list[tuple[str, Any]]]:
 
 
 def test_a_run_whose_execution_was_too_old_to_be_kept_is_explained(aged: Cue, settings: Any) -> None:
-    assert of_ten_days(aged) == (241, [])
+    assert of_ten_days(aged) == (81, [])
     keep(settings, executions=4)
     purging.purge(now=NOW)
-    assert (Execution.objects.count(), of_ten_days(aged)) == (97, (241, []))
+    assert (Execution.objects.count(), of_ten_days(aged)) == (33, (81, []))
     Execution.objects.filter(scheduled_for=NOW - 4 * DAY).delete()
-    assert of_ten_days(aged) == (241, [("unexplained", NOW - 4 * DAY)])
+    assert of_ten_days(aged) == (81, [("unexplained", NOW - 4 * DAY)])
 
 
 def test_another_execution_than_the_one_told_of_is_unexplained_however_old(aged: Cue, settings: Any) -> None:
@@ -244,8 +246,8 @@ def test_windows_older_than_the_ledger_are_out_of_its_reach(aged: Cue, settings:
     services.update(aged.account, aged.pk, {"schedule": {"cron": "30 * * * *"}}, now=NOW)
     keep(settings, ledger=4)
     purging.purge(now=NOW)
-    assert LedgerEntry.objects.count() == 97
-    assert of_ten_days(aged) == (97, [])
+    assert LedgerEntry.objects.count() == 33
+    assert of_ten_days(aged) == (33, [])
     LedgerEntry.objects.filter(first_at=NOW - 4 * DAY).delete()
     assert [kind for kind, _ in of_ten_days(aged)[1]] == ["missing", "unexplained"]
 
@@ -267,7 +269,7 @@ def test_settings_that_change_later_make_nothing_a_fault(aged: Cue, settings: An
     purging.purge(now=NOW)
     keep(settings, executions=9, ledger=0)
     purging.purge(now=NOW)
-    assert of_ten_days(aged) == (73, [])
+    assert of_ten_days(aged) == (25, [])
 
 
 # --- A simulated time -------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """The birth of executions by the schedule: once per slot, whoever races; missed windows by the cue's own rule."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django_celery_beat.models import PeriodicTask
 
 from cueapi import clock
@@ -12,6 +13,7 @@ from executions import firing
 from executions.models import Execution
 from tests.support import make
 from tests.support.deadline import eventually
+from tests.support.held import held_elsewhere, needs_row_locks, somebody_waits_for_a_row
 from tests.support.make import NOW
 from tests.support.together import at_once
 from tests.support.worker import Worker
@@ -175,3 +177,25 @@ def test_two_that_fire_the_same_cue_at_once_make_one_execution_each_time() -> No
     assert len(set(slots())) == len(slots()) == ROUNDS
     cue.refresh_from_db()
     assert cue.fired_count == ROUNDS
+
+
+@needs_row_locks
+@pytest.mark.django_db(transaction=True)
+def test_a_replay_that_waits_for_its_original_does_not_hold_the_cue() -> None:
+    """Whoever takes a late outcome of the original holds that first and then the cue."""
+    cue = make.cue(make.account())
+    original = make.execution(cue, status="failed", closed_at=NOW)
+
+    def replay() -> Execution:
+        try:
+            return firing.replay(original, now=NOW)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with held_elsewhere("executions_execution", "id", original.pk) as other:
+            made = pool.submit(replay)
+            eventually(somebody_waits_for_a_row)
+            with other.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM cues_cue WHERE id = %s FOR UPDATE NOWAIT", [cue.pk])
+        assert made.result(timeout=10).replayed_from == original

@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from executions import firing, purging
 from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notification, Step
 from tests.support import make
 from tests.support.api import Api
+from tests.support.held import held_elsewhere, needs_row_locks
 from tests.support.make import NOW
 from tests.support.old import DAY, alert, ended, entry, purge
 from tests.support.together import at_once
@@ -245,27 +245,6 @@ def write_while_another_does(database: Path) -> None:
         first.execute("BEGIN IMMEDIATE")
         with contextlib.closing(sqlite3.connect(database, timeout=0)) as second:
             second.execute("BEGIN IMMEDIATE")
-
-
-@contextlib.contextmanager
-def held_elsewhere(table: str, column: str, value: Any) -> Iterator[None]:
-    """Another connection has the row, as a request or a delivery would."""
-    other = connection.copy()
-    try:
-        other.set_autocommit(False)
-        with other.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {table} WHERE {column} = %s FOR UPDATE", [value])
-            assert cursor.fetchall()
-        yield
-        other.rollback()
-    finally:
-        other.close()
-
-
-needs_row_locks = pytest.mark.skipif(
-    "not __import__('django.db').db.connection.features.has_select_for_update_skip_locked",
-    reason="SQLite has no row locks: its writers take turns",
-)
 
 
 @needs_row_locks
