@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler
+.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: .venv/.installed-dev ## Measure API, deliveries and lateness beside raw l
 
 bench-scheduler: .venv/.installed-dev ## Measure beat with a thousand to a million cues; a quarter of an hour, idle machine
 	@$(BIN)/python -m tests.proofs.bench_scheduler
+
+bench-retention: .venv/.installed-dev ## Measure what executions take on disk, and what it costs to remove them; some minutes
+	@$(BIN)/python -m tests.proofs.bench_retention
 
 check: format lint types layers migrations $(if $(CUEAPI_TESTED),,test-sqlite) ## Check format, lint, types, layers, migrations and tests
 

@@ -15,7 +15,7 @@ from cues import services
 from cues.models import Cue, LedgerEntry
 from executions import firing, purging
 from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notification, Step
-from tests.support import make
+from tests.support import aged, make
 from tests.support.api import Api
 from tests.support.held import held_elsewhere, needs_row_locks
 from tests.support.make import NOW
@@ -163,6 +163,16 @@ def test_the_pace_rests_as_long_as_a_step_took_and_ends_in_time(monkeypatch: pyt
         answers.append(go_on())
     assert (answers, rests) == ([True, True, False, False], [0.25, 0.125, 0.5, 0])
     assert purging.Pace()()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_it_costs_is_measured(cue: Cue) -> None:
+    aged.fill(20)
+    cost = aged.purge(40)
+    assert (cost.removed["response bodies"], Execution.objects.exclude(bodies_removed_at=None).count()) == (20, 20)
+    assert len(cost.steps_ms) >= 5
+    assert aged.purge(100).removed["executions"] == 20
+    assert Attempt.objects.count() == Step.objects.count() == 0
 
 
 # --- At the same time, and half-way -----------------------------------------------------------------------------
