@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from cues import services
 from cues.models import Cue, LedgerEntry
 from executions import firing, purging
-from executions.models import Alert, Attempt, Execution, Horizon, Kept, Notification, Step
+from executions.models import Alert, Attempt, Destination, Execution, Horizon, Kept, Notification, Step
 from tests.support import aged, make
 from tests.support.api import Api
 from tests.support.held import held_elsewhere, needs_row_locks
@@ -92,8 +92,9 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(cue: Cue) -> None:
     make.recurring(cue.account, created_at=NOW - 900 * DAY)
     services.update(cue.account, Cue.objects.last().pk, {"schedule": {"cron": "1 * * * *"}}, now=NOW - 800 * DAY)
     fill(cue, 3)
+    Destination.objects.create(account=cue.account, lane="https://old:443", looked_at=NOW - 91 * DAY)
     with CaptureQueriesContext(connection) as captured:
-        purge()
+        assert purge()["destinations"] == 1
     run = [one for one in statements(captured) if "executions_horizon" not in one]
     plans = [(one, plan_of(one)) for one in run]
     assert [f"{one}\n{plan}" for one, plan in plans if is_whole_scan(plan)] == []

@@ -1,12 +1,11 @@
 """docs/retention.md, held against the settings, the command and what the API answers."""
 
 import re
-from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 
-from cueapi import clock
 from cueapi.conf import Settings
 from executions import purging
 from tests.support import make
@@ -30,8 +29,8 @@ def test_the_steps_are_as_long_as_told() -> None:
     assert f"{purging.EXECUTIONS_MAX} executions with all that is theirs, or {purging.ROWS_MAX} other rows" in text
 
 
-def test_the_command_prints_what_is_printed(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    monkeypatch.setattr(clock, "now", lambda: make.NOW)
+@time_machine.travel(make.NOW, tick=False)
+def test_the_command_prints_what_is_printed(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
     cue = make.cue(api.account)
     for days in (30, 31, 32, 90, 91):
         ended(cue, days)
