@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     # Delivery
     webhook_timeout_seconds: float = Field(30, gt=0)  # connect to last byte
     webhook_flatten_payload: bool = True
+    receiver_may_end_retries: bool = True  # by answering 410, or X-CueAPI-No-Retry: true with any failure
     max_concurrent_deliveries_per_user: int = Field(50, ge=1)
     worker_threads: int = Field(16, ge=1)  # tasks at a time in one worker process
     lane_concurrency: int = Field(10, ge=1)  # requests of one account in flight to one destination

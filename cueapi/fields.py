@@ -54,6 +54,20 @@ class Whole(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
+class Share(serializers.FloatField):
+    """A part of a whole: a number from 0 to 1."""
+
+    default_error_messages = {**NEEDED, "invalid": "must be a number from 0 to 1, such as 0.2 for a fifth"}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(style={"minimum": 0, "maximum": 1}, **kwargs)
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data <= 1:
+            self.fail("invalid")
+        return float(data)
+
+
 class JsonObject(serializers.DictField):
     """A JSON object, kept as sent."""
 

@@ -175,6 +175,7 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "retry": {"max_attempts": 3, "backoff_minutes": [1, 5, 15]},
     "max_attempts": 3,
     "backoff_minutes": [1, 5, 15],
+    "jitter": 0.2,
     "on_failure": {"email": True, "webhook": None, "pause": False},
     "on_failure.email": True,
     "email": "ada@example.org",

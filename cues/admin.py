@@ -100,7 +100,8 @@ class CueAdmin(ConsoleAdmin):
     @display(description="attempts")
     def retries(self, cue: Cue) -> str:
         waits = ", ".join(map(str, cue.backoff_minutes))
-        return f"{cue.max_attempts} at most, {waits} minutes apart" if waits else f"{cue.max_attempts} at most"
+        longer = f", or up to {cue.retry_jitter:.0%} more" if cue.retry_jitter else ""
+        return f"{cue.max_attempts} at most, {waits} minutes apart{longer}" if waits else f"{cue.max_attempts} at most"
 
     def page_actions(self, obj: Cue) -> Iterable[str]:
         offered = {CueStatus.ACTIVE: "pause", CueStatus.PAUSED: "resume"}.get(CueStatus(obj.status))

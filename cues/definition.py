@@ -43,6 +43,7 @@ def set_plain_fields(cue: Cue, data: dict[str, Any]) -> None:
     if data.get("retry") is not None:
         cue.max_attempts = data["retry"].get("max_attempts", DEFAULT_MAX_ATTEMPTS)
         cue.backoff_minutes = data["retry"].get("backoff_minutes", default_backoff())
+        cue.retry_jitter = data["retry"].get("jitter", 0.0)
     if "verification" in data:
         verification = data["verification"]
         cue.verification_mode = verification.get("mode", "none") if verification is not None else None

@@ -184,6 +184,7 @@ class Cue(Schedule):
 
     max_attempts = models.PositiveSmallIntegerField(default=DEFAULT_MAX_ATTEMPTS)
     backoff_minutes = models.JSONField(default=default_backoff)
+    retry_jitter = models.FloatField(default=0.0)  # the part of itself by which a wait is lengthened at most
     on_failure_email = models.BooleanField(default=True)
     on_failure_webhook = models.TextField(null=True, blank=True)
     on_failure_pause = models.BooleanField(default=False)
@@ -218,6 +219,9 @@ class Cue(Schedule):
                 condition=Q(status=CueStatus.ACTIVE) | Q(next_run=None), name="cue_only_active_has_next_run"
             ),
             models.CheckConstraint(condition=Q(status__in=CueStatus.values), name="cue_status_known"),
+            models.CheckConstraint(
+                condition=Q(retry_jitter__gte=0, retry_jitter__lte=1), name="cue_retry_jitter_is_a_share"
+            ),
         ]
         indexes = [
             models.Index(fields=["next_run"], condition=Q(next_run__isnull=False), name="cue_due"),

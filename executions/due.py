@@ -80,6 +80,7 @@ class Due:
             timeout_s=self.time_limit_s,
             flatten=conf().webhook_flatten_payload,
             payload_names_execution=self.is_lenient,
+            heeds_no_retry=conf().receiver_may_end_retries,
         )
 
 

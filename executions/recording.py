@@ -160,6 +160,9 @@ def _facts(execution: Execution, result: Result) -> retry.Facts:
         outcome_deadline_s=cue.outcome_deadline_s,
         reported=reported,
         retry_after=result.retry_after,
+        no_retry=result.no_retry,
+        jitter=cue.retry_jitter,
+        seed=str(execution.pk),
     )
 
 

@@ -34,6 +34,7 @@ class CallbackOut(serializers.Serializer):
 class RetryOut(serializers.Serializer):
     max_attempts = fields.Whole()
     backoff_minutes = serializers.ListField(child=fields.Whole())
+    jitter = fields.Share(required=False, help_text="only where it was set")
 
 
 class OnFailureOut(serializers.Serializer):
@@ -114,7 +115,7 @@ def render(cue: Cue, warning: str | None = None) -> dict[str, Any]:
             "headers": cue.callback_headers,
         },
         "payload": cue.payload,
-        "retry": {"max_attempts": cue.max_attempts, "backoff_minutes": cue.backoff_minutes},
+        "retry": _retry(cue),
         "next_run": rfc3339(cue.next_run),
         "last_run": rfc3339(cue.last_run),
         "run_count": cue.run_count,
@@ -135,6 +136,12 @@ def render(cue: Cue, warning: str | None = None) -> dict[str, Any]:
         "created_at": rfc3339(cue.created_at),
         "updated_at": rfc3339(cue.updated_at),
     }
+
+
+def _retry(cue: Cue) -> dict[str, Any]:
+    """Without jitter it looks as the contract has it."""
+    jitter = {"jitter": cue.retry_jitter} if cue.retry_jitter else {}
+    return {"max_attempts": cue.max_attempts, "backoff_minutes": cue.backoff_minutes, **jitter}
 
 
 def _schedule(cue: Cue) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def _check_headers(headers: dict[str, str]) -> None:
 class RetryIn(Optional):
     max_attempts = fields.Whole(min_value=1, max_value=10, help_text="total attempts, the first included")
     backoff_minutes = fields.Items(child=fields.Whole(min_value=0, max_value=1440), min_length=1, max_length=10)
+    jitter = fields.Share(help_text="each wait is lengthened by up to this part of itself; 0 by default")
 
 
 class OnFailureIn(Optional):

@@ -3,8 +3,10 @@
 Knows HTTP and contract 6.1 to 6.4, nothing of the database.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from executions.transports.reply import outcome_in, storable
 FLATTEN_MAX_BYTES = 64 * 1024
 RESERVED_KEYS = frozenset({"execution_id", "cue_id", "name", "scheduled_for", "attempt", "payload"})
 BODY_KEPT_CHARS = 2000
+NO_RETRY = "x-cueapi-no-retry"
 HEADERS_KEPT = (
     "content-type",
     "content-length",
@@ -26,6 +29,7 @@ HEADERS_KEPT = (
     "via",
     "x-request-id",
     "traceparent",
+    NO_RETRY,
 )
 HEADER_KEPT_CHARS = 500
 OURS = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})  # whatever the cue says of them
@@ -50,6 +54,7 @@ class Delivery:
     timeout_s: float
     flatten: bool
     payload_names_execution: bool  # contract 6.1: only for lenient one-shots
+    heeds_no_retry: bool  # the receiver may say that it wants no more tries
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Result:
     response_headers: dict[str, str] = field(default_factory=dict)
     retry_after: timedelta | None = None
     reported: dict[str, Any] | None = None  # an outcome in the reply, unchecked
+    no_retry: str = ""  # that the receiver wants no more tries, and how it said so; empty: it did not
 
     @property
     def succeeded(self) -> bool:
@@ -127,23 +133,34 @@ def read_reply(delivery: Delivery, reply: outbound.Reply, *, started_at: datetim
     text = storable(reply.body.decode("utf-8", "replace"))
     headers = {name.lower(): value for name, value in reply.headers.items()}
     ok = 200 <= reply.status <= 299
+    no_retry = _no_retry(reply.status, headers) if delivery.heeds_no_retry and not ok else ""
     return Result(
         delivery,
         started_at,
         reply.duration_ms,
         http_status=reply.status,
         error_stage="" if ok else "status",
-        error_message="" if ok else _complaint(reply.status),
+        error_message="" if ok else _complaint(reply.status, no_retry),
         response_body=text[:BODY_KEPT_CHARS],
         response_headers={
             name: storable(headers[name])[:HEADER_KEPT_CHARS] for name in HEADERS_KEPT if name in headers
         },
         retry_after=parse_retry_after(headers.get("retry-after"), reply.status, now=started_at),
         reported=outcome_in(reply.body) if ok and not reply.truncated else None,
+        no_retry=no_retry,
     )
 
 
-def _complaint(status: int) -> str:
+def _no_retry(status: int, headers: Mapping[str, str]) -> str:
+    """How a failing reply says that another try is no use; empty when it does not."""
+    if headers.get(NO_RETRY, "").strip().lower() in ("true", "1"):
+        return f"the receiver asked for no more tries (X-CueAPI-No-Retry, with status {status})"
+    return "the receiver asked for no more tries (410 Gone)" if status == HTTPStatus.GONE else ""
+
+
+def _complaint(status: int, no_retry: str) -> str:
+    if no_retry:
+        return f"{no_retry[:1].upper()}{no_retry[1:]}."
     if 300 <= status <= 399:
         return f"The receiver answered {status}, a redirect; redirects are not followed. Use the final URL."
     return f"The receiver answered {status}."

@@ -74,6 +74,12 @@ def test_the_page_names_callback_headers_and_hides_their_values(root: Admin, cue
     assert HEADER_VALUE not in page
 
 
+def test_the_page_says_how_attempts_are_spaced(root: Admin, cue: Cue) -> None:
+    assert "3 at most, 1, 5, 15 minutes apart" in root.text(page_url(cue))
+    Cue.objects.filter(pk=cue.pk).update(retry_jitter=0.25)
+    assert "15 minutes apart, or up to 25% more" in root.text(page_url(cue))
+
+
 def test_pause_stops_the_cue_and_its_periodic_task(root: Admin, cue: Cue) -> None:
     assert "Cues paused: 1." in root.act("pause", cue)
     paused = again(cue)

@@ -76,7 +76,7 @@ def test_what_is_given_is_kept(api: Api) -> None:
         "schedule": CRON,
         "callback": {"url": "http://127.0.0.1:9/A%20b?c=d", "method": "PUT", "headers": {"X-Team": "ops"}},
         "payload": {"task": "digest", "nested": {"z": [1, 2.5, None]}},
-        "retry": {"max_attempts": 10, "backoff_minutes": [0, 1440]},
+        "retry": {"max_attempts": 10, "backoff_minutes": [0, 1440], "jitter": 0.25},
         "on_failure": {"email": False, "webhook": "http://127.0.0.1:9/failed", "pause": True},
         "delivery": {"timeout_seconds": 60, "outcome_deadline_seconds": 3600},
         "alerts": {"consecutive_failures": 5, "missed_window_multiplier": 10, "grace_seconds": 60},
@@ -94,6 +94,8 @@ def test_what_is_given_is_kept(api: Api) -> None:
     ("given", "expected"),
     [
         ({"retry": {"max_attempts": 7}}, {"retry": {"max_attempts": 7, "backoff_minutes": [1, 5, 15]}}),
+        ({"retry": {"jitter": 0}}, {"retry": {"max_attempts": 3, "backoff_minutes": [1, 5, 15]}}),
+        ({"retry": {"jitter": 1}}, {"retry": {"max_attempts": 3, "backoff_minutes": [1, 5, 15], "jitter": 1.0}}),
         ({"on_failure": {"pause": True}}, {"on_failure": {"email": True, "webhook": None, "pause": True}}),
         ({"delivery": {}}, {"delivery": {"timeout_seconds": 30, "outcome_deadline_seconds": 300}}),
         ({"alerts": {}}, {"alerts": {"consecutive_failures": 3, "missed_window_multiplier": 2}}),
@@ -185,6 +187,10 @@ def test_a_url_alone_keeps_method_and_headers(api: Api) -> None:
     ("given", "expected"),
     [
         ({"retry": {"backoff_minutes": [9]}}, {"retry": {"max_attempts": 3, "backoff_minutes": [9]}}),
+        (
+            {"retry": {"jitter": 0.125}},
+            {"retry": {"max_attempts": 3, "backoff_minutes": [1, 5, 15], "jitter": 0.125}},
+        ),
         ({"on_failure": {"pause": True}}, {"on_failure": {"email": True, "webhook": None, "pause": True}}),
         (
             {"delivery": {"timeout_seconds": 5}},
@@ -198,7 +204,7 @@ def test_a_url_alone_keeps_method_and_headers(api: Api) -> None:
 )
 def test_parts_are_replaced_as_a_whole(api: Api, given: dict, expected: dict) -> None:
     full = {
-        "retry": {"max_attempts": 9, "backoff_minutes": [2]},
+        "retry": {"max_attempts": 9, "backoff_minutes": [2], "jitter": 0.5},
         "on_failure": {"email": False, "webhook": "http://127.0.0.1:9/f"},
         "delivery": {"timeout_seconds": 9, "outcome_deadline_seconds": 9},
         "alerts": {"consecutive_failures": 9, "missed_window_multiplier": 3},

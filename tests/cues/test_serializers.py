@@ -43,6 +43,8 @@ def problems(api: Api, body: dict[str, Any]) -> list[str]:
         ({"retry": {"max_attempts": True}}, "body.retry.max_attempts"),
         ({"retry": {"max_attempts": "3"}}, "body.retry.max_attempts"),
         ({"retry": {"backoff_minutes": []}}, "body.retry.backoff_minutes"),
+        ({"retry": {"jitter": 20}}, "body.retry.jitter"),
+        ({"retry": {"jitter": "0.2"}}, "body.retry.jitter"),
         ({"retry": {"backoff_minutes": [1] * 11}}, "body.retry.backoff_minutes"),
         ({"on_failure": {"email": "yes"}}, "body.on_failure.email"),
         ({"verification": {"mode": "sometimes"}}, "body.verification.mode"),

@@ -17,7 +17,7 @@ from cues.models import Cue
 from executions import delivery, destinations, lanes, outcomes, recording, recovery
 from executions.flight import Threads
 from executions.lanes import Lane
-from executions.models import Attempt, Destination, Execution
+from executions.models import Alert, Attempt, Destination, Execution, Notification
 from executions.states import Status, Trigger
 from executions.transports.webhook import Delivery, Result
 from tests.support import make
@@ -68,7 +68,7 @@ def test_a_2xx_is_a_success_with_everything_written_down(cue: Cue, receiver: Rec
     assert usage.this_month(cue.account_id, now=NOW) == 1
 
 
-@pytest.mark.parametrize("status", [301, 400, 404, 410, 500, 503])
+@pytest.mark.parametrize("status", [301, 400, 404, 500, 503])
 def test_anything_else_is_retried_after_the_cues_own_wait(cue: Cue, receiver: Receiver, status: int) -> None:
     receiver.default = Answer(status, "sorry")
     execution = deliver(make.execution(cue))
@@ -87,6 +87,55 @@ def test_attempts_are_numbered_and_end_at_the_cues_maximum(cue: Cue, receiver: R
     assert [webhook.json["attempt"] for webhook in receiver.received] == [1, 2, 3]
     assert [webhook.headers["X-CueAPI-Attempt"] for webhook in receiver.received] == ["1", "2", "3"]
     assert log(execution) == [(1, 500, "status"), (2, 500, "status"), (3, 500, "status")]
+
+
+NO_RETRY = {"X-CueAPI-No-Retry": "true"}
+
+
+@pytest.mark.parametrize("answer", [Answer(410), Answer(503, headers=NO_RETRY | {"Retry-After": "5"})])
+@pytest.mark.parametrize("deadline_s", [None, 60])
+def test_a_receiver_ends_the_retries_and_everybody_is_told(
+    cue: Cue, receiver: Receiver, answer: Answer, deadline_s: int | None
+) -> None:
+    Cue.objects.update(
+        on_failure_webhook="http://127.0.0.1:9/failed", alert_consecutive_failures=1, outcome_deadline_s=deadline_s
+    )
+    receiver.default = answer
+    execution = deliver(make.execution(cue))
+    assert (execution.status, execution.attempts, execution.closed_at) == ("failed", 1, NOW)
+    assert "asked for no more tries" in (execution.error_message or "")
+    last = execution.steps.last()
+    assert last.after == "failed" and last.reason.startswith(
+        "attempt 1 of 3 failed, and the receiver asked for no more"
+    )
+    assert set(Notification.objects.filter(execution=execution).values_list("kind", flat=True)) == {"email", "webhook"}
+    assert Alert.objects.get().alert_type == "consecutive_failures"
+    deliver(execution, NOW + 60 * MINUTE)
+    assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(410), Answer(500, headers=NO_RETRY)])
+def test_an_operator_may_keep_to_the_contract_which_retries_every_failure(
+    cue: Cue, receiver: Receiver, answer: Answer, settings
+) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"receiver_may_end_retries": False})
+    receiver.default = answer
+    assert deliver(make.execution(cue)).status == "retrying"
+
+
+def test_a_wait_is_lengthened_by_the_cues_jitter_and_never_below_retry_after(cue: Cue, receiver: Receiver) -> None:
+    Cue.objects.update(retry_jitter=0.5)
+    receiver.will_answer(Answer(500), Answer(429, headers={"Retry-After": "600"}))
+    plain, asked = (deliver(make.execution(cue)) for _ in range(2))
+    assert plain.due_at is not None and asked.due_at is not None
+    assert MINUTE < plain.due_at - NOW < 1.5 * MINUTE
+    assert 10 * MINUTE < asked.due_at - NOW < 15 * MINUTE
+
+
+@pytest.mark.parametrize("retry_after", ["Sun, 04 May 2031 09:02:00 +99999999999999999999", "9" * 5000, "-1"])
+def test_an_absurd_retry_after_leaves_the_attempt_as_it_was(cue: Cue, receiver: Receiver, retry_after: str) -> None:
+    receiver.default = Answer(503, headers={"Retry-After": retry_after})
+    assert log(deliver(make.execution(cue))) == [(1, 503, "status")]
 
 
 def test_nothing_listens_and_the_attempt_says_so() -> None:

@@ -38,6 +38,7 @@ def delivery(**changed: Any) -> Delivery:
             "timeout_s": 5.0,
             "flatten": True,
             "payload_names_execution": False,
+            "heeds_no_retry": True,
         }
         | changed
     )
@@ -168,6 +169,48 @@ def test_only_useful_headers_of_the_reply_are_kept() -> None:
     assert set(result.response_headers) == {"retry-after", "server"}
     assert len(result.response_headers["server"]) == 500
     assert (result.retry_after, result.duration_ms) == (timedelta(seconds=7), 12)
+
+
+GONE = "The receiver asked for no more tries (410 Gone)."
+ASKED = "The receiver asked for no more tries (X-CueAPI-No-Retry, with status {})."
+
+
+def answered(status: int, header: str | None, **changed: Any) -> webhook.Result:
+    headers = {} if header is None else {"X-CueAPI-No-Retry": header}
+    return webhook.read_reply(delivery(**changed), outbound.Reply(status, headers, b"", False, 1), started_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "message"),
+    [
+        (410, None, GONE),
+        (410, "false", GONE),
+        (410, "true", ASKED.format(410)),
+        (500, "true", ASKED.format(500)),
+        (429, " TRUE ", ASKED.format(429)),
+        (302, "True", ASKED.format(302)),
+        (400, "1", ASKED.format(400)),
+    ],
+)
+def test_a_receiver_may_ask_for_no_more_tries(status: int, header: str | None, message: str) -> None:
+    result = answered(status, header)
+    assert (result.error_stage, result.error_message) == ("status", message)
+    assert message.lower().startswith(result.no_retry.lower())
+    assert result.response_headers.get("x-cueapi-no-retry") == header
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [(500, None), (404, "false"), (500, "0"), (500, ""), (500, "yes"), (500, "true, true"), (200, "true"), (204, "1")],
+)
+def test_what_does_not_ask_for_it_clearly_changes_nothing(status: int, header: str | None) -> None:
+    assert answered(status, header).no_retry == ""
+
+
+@pytest.mark.parametrize(("status", "header"), [(410, None), (500, "true")])
+def test_where_it_is_not_heeded_it_is_a_failure_like_any(status: int, header: str | None) -> None:
+    result = answered(status, header, heeds_no_retry=False)
+    assert (result.no_retry, result.error_message) == ("", f"The receiver answered {status}.")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ CUE_FIELDS: dict[str, list[Any]] = {
     "retry": NO_OBJECT,
     "retry.max_attempts": [*NO_WHOLE, 0, 11, None],
     "retry.backoff_minutes": [*NO_LIST, [], ["1"], [1.5], [True], [None], [-1], [1441], [1] * 11],
+    "retry.jitter": [*NO_WHOLE, -0.1, 1.1, None],
     "on_failure": NO_OBJECT,
     "on_failure.email": [*NO_FLAG, None],
     "on_failure.webhook": NO_TEXT,
