@@ -3,7 +3,7 @@
 `check_url` is asked when a URL is saved, `send` whenever one is called. Both apply the same rules, and `send`
 applies them again to every address it connects to: nothing is gained by a name that changes in between.
 
-    urls (what a URL says) → policy (what may be called) → resolver → connection (pinned, timed) → client
+    urls (what a URL says) → policy (what may be called) → resolver, reading → connection (pinned, timed) → client
 """
 
 from cueapi.outbound.check import check_url

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from cueapi.outbound import origin
 from cueapi.outbound.connection import PinnedPoolManager, TimedTlsSocket, Trip, travelling
-from cueapi.outbound.failures import BrokenReply, OutboundError, Refused, SendError
+from cueapi.outbound.failures import BrokenReply, DeadlinePassed, OutboundError, Refused, SendError
 from cueapi.outbound.policy import Policy
 from cueapi.outbound.urls import Destination, is_own_echo, permitted
 
@@ -102,8 +102,8 @@ def _field_value(text: str) -> bytes:
 def _exchange(
     request: OutboundRequest, to: Destination, headers: dict[str, bytes], trip: Trip, connections: PinnedPoolManager
 ) -> Reply:
+    pool = connections.connection_from_host(to.host, to.port, to.scheme)
     try:
-        pool = connections.connection_from_host(to.host, to.port, to.scheme)
         response = pool.urlopen(
             request.method,
             to.target,
@@ -115,19 +115,30 @@ def _exchange(
             preload_content=False,
             decode_content=False,
         )
-        try:
-            body = _read(response)
-        finally:
-            response.close()  # drops the connection if anything is left to read; else it is already kept
     except REPLY_ERRORS as error:
-        raise BrokenReply("The receiver closed the connection, or its reply is not complete, valid HTTP.") from error
+        raise BrokenReply("The receiver closed the connection, or what it sent is not an HTTP reply.") from error
+    replied = {name.lower(): value for name, value in response.headers.items()}
+    response.headers.discard("Content-Encoding")  # urllib3 refuses some of them before it is asked to decode any
+    try:
+        body = _read(response)
+    except REPLY_ERRORS as error:
+        raise BrokenReply(_unfinished("broke off or stopped being valid HTTP", response, trip)) from error
+    except DeadlinePassed as late:
+        raise DeadlinePassed(f"{late} {_unfinished('did not come to its end', response, trip)}") from late
+    finally:
+        response.close()  # drops the connection if anything is left to read; else it is already kept
     return Reply(
         status=response.status,
-        headers={name.lower(): value for name, value in response.headers.items()},
+        headers=replied,
         body=body[:BODY_MAX_BYTES],
         truncated=len(body) > BODY_MAX_BYTES,
         duration_ms=trip.elapsed_ms(),
     )
+
+
+def _unfinished(what: str, response: BaseHTTPResponse, trip: Trip) -> str:
+    came = f"{trip.received_bytes} bytes came, headers included"
+    return f"The receiver answered {response.status}, but its reply {what} ({came})."
 
 
 def _read(response: BaseHTTPResponse) -> bytes:

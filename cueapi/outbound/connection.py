@@ -4,7 +4,8 @@ urllib3 asks a connection for its socket at the moment of connecting. Here that 
 check all its addresses, connect to one of those very addresses. `Host` and SNI keep the name.
 
 A time limit given to urllib3 bounds each read: a receiver that sends a byte a second holds a thread for ever.
-The sockets here take what is left of one deadline before every operation instead.
+The sockets here take what is left of one deadline before every operation instead. They also count what they
+receive: endless headers, trailers, interim replies and chunk extensions are small to keep and costly to read.
 """
 
 import socket
@@ -14,24 +15,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from cueapi.outbound.failures import DeadlinePassed, TlsFailed, Unreachable
+from cueapi.outbound.failures import BrokenReply, DeadlinePassed, TlsFailed, Unreachable
 from cueapi.outbound.policy import Policy
+from cueapi.outbound.reading import StrictResponse
 from cueapi.outbound.resolver import Endpoint, refuse_forbidden, resolve
 
+REPLY_MAX_BYTES = 1_048_576  # of which 64 KiB of body are read; the rest is for its head and its chunks
 
-@dataclass(frozen=True)
+
+@dataclass
 class Trip:
-    """One request on its way: when it started and must end (monotonic seconds), and which rules apply."""
+    """One request on its way: when it started and must end (monotonic seconds), which rules apply, what came back."""
 
     started: float
     timeout_s: float
     policy: Policy | None  # None: our own echo endpoint, at whatever address
+    received_bytes: int = 0
 
     def remaining_s(self) -> float:
         """What is left of the time limit. Raises DeadlinePassed when nothing is."""
@@ -45,6 +49,12 @@ class Trip:
 
     def too_late(self) -> DeadlinePassed:
         return DeadlinePassed(f"No complete reply within {self.timeout_s:g} s.")
+
+    def receive(self, count: int) -> None:
+        """So many bytes more have come. Raises BrokenReply when they are too many for one reply."""
+        self.received_bytes += count
+        if self.received_bytes > REPLY_MAX_BYTES:
+            raise BrokenReply(f"The headers and chunks of the reply take more than {REPLY_MAX_BYTES} bytes.")
 
 
 class _Thread(threading.local):
@@ -79,7 +89,9 @@ class TimedSocket(socket.socket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         with _in_time(self):
-            return super().recv_into(*args, **kwargs)
+            count = super().recv_into(*args, **kwargs)
+        _thread.trip.receive(count)
+        return count
 
     def send(self, *args: Any, **kwargs: Any) -> int:
         with _in_time(self):
@@ -100,16 +112,6 @@ class TimedTlsSocket(TimedSocket, ssl.SSLSocket):
         except DeadlinePassed:
             self.close()  # the ssl module closes after an OSError only
             raise
-
-
-class StrictResponse(HTTPResponse):
-    """Refuses a reply without one clear length (RFC 9112, 6.3). urllib3 does so too late to close the socket."""
-
-    def begin(self) -> None:
-        super().begin()
-        lengths = ",".join(self.headers.get_all("Content-Length", [])).split(",")
-        if len({length.strip() for length in lengths}) > 1:
-            raise HTTPException("contradicting lengths")
 
 
 class Pinned(HTTPConnection):

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cueapi.outbound import OutboundRequest, Reply, SendError, check_url, client, send
+from tests.support.raw import endless, raw_reply, read_request, reset
 from tests.support.receiver import Answer, Dns, RawServer, Receiver
 
 FORBIDDEN = [
@@ -62,39 +63,6 @@ def failure(url: str, *, timeout_s: float = 5.0, **headers: str) -> SendError:
     assert str(caught.value) == caught.value.message
     assert caught.value.message.endswith(".") and caught.value.duration_ms >= 0
     return caught.value
-
-
-def read_request(sock: socket.socket) -> bytes:
-    """One request with a body of two bytes, as `post` sends it; empty when the client has gone."""
-    data = b""
-    while not data.endswith(b"\r\n\r\n{}"):
-        piece = sock.recv(65536)
-        if not piece:
-            return b""
-        data += piece
-    return data
-
-
-def raw_reply(reply: bytes) -> Callable[[socket.socket], None]:
-    """Answer one request with exactly these bytes, then close."""
-
-    def behave(sock: socket.socket) -> None:
-        read_request(sock)
-        sock.sendall(reply)
-
-    return behave
-
-
-def endless(start: bytes, piece: bytes, *, pace_s: float = 0.0) -> Callable[[socket.socket], None]:
-    """Answer with `start`, then with `piece` again and again until the client hangs up."""
-
-    def behave(sock: socket.socket) -> None:
-        read_request(sock)
-        sock.sendall(start)
-        while not threading.Event().wait(pace_s):
-            sock.sendall(piece)
-
-    return behave
 
 
 def stage_of(behave: Callable[[socket.socket], None], *, timeout_s: float = 5.0) -> str:
@@ -391,10 +359,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
             id="chunks that trickle",
         ),
         pytest.param(
-            endless(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+            endless(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n", pace_s=PACE_S),
             id="chunk trailers without end",
         ),
-        pytest.param(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="100 Continue for ever"),
+        pytest.param(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pace_s=PACE_S), id="100 Continue for ever"),
         pytest.param(endless(OK + b"Content-Length: 5\r\n\r\n", b"", pace_s=PACE_S), id="a body that never comes"),
         pytest.param(lambda sock: sock.recv(1) and threading.Event().wait(1.5), id="no reply at all"),
     ],
@@ -465,17 +433,16 @@ def test_a_closed_port_is_a_connection_failure():
     assert error.stage == "connect" and "connection refused" in error.message
 
 
-def reset(sock: socket.socket) -> None:
+def answer_with_a_reset(sock: socket.socket) -> None:
     read_request(sock)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    sock.close()
+    reset(sock)
 
 
 @pytest.mark.parametrize(
     "behave",
     [
         pytest.param(raw_reply(b""), id="closed without a reply"),
-        pytest.param(reset, id="reset"),
+        pytest.param(answer_with_a_reset, id="reset"),
         pytest.param(raw_reply(b"SSH-2.0-OpenSSH_9.2\r\n"), id="not HTTP"),
         pytest.param(raw_reply(b"HTTP/1.1 abc\r\n\r\n"), id="no status"),
         pytest.param(raw_reply(OK + b"Content-Length: 50\r\n\r\nshort"), id="shorter than its Content-Length"),
