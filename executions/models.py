@@ -178,6 +178,7 @@ class Attempt(models.Model):
     error_stage = models.CharField(max_length=12, blank=True)  # empty: success
     error_message = models.TextField(blank=True)
     response_body = models.TextField(blank=True)  # the first 2,000 characters
+    response_truncated = models.BooleanField(default=False)  # there were more
     response_headers = models.JSONField(default=dict, blank=True)
 
     class Meta:

@@ -177,6 +177,7 @@ def _attempt(result: Result) -> Attempt:
         error_stage=result.error_stage,
         error_message=result.error_message,
         response_body=result.response_body,
+        response_truncated=result.response_truncated,
         response_headers=result.response_headers,
     )
 

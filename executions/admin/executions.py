@@ -213,7 +213,7 @@ def attempts_of(execution: Execution) -> Table:
                 attempt.url,
                 attempt.http_status,
                 f"{attempt.error_stage}: {attempt.error_message}" if attempt.error_stage else None,
-                pre(attempt.response_body),
+                pre(f"{attempt.response_body} […]" if attempt.response_truncated else attempt.response_body),
                 pre(json.dumps(attempt.response_headers, indent=2)) if attempt.response_headers else None,
             )
             for attempt in attempts

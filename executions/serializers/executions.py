@@ -66,7 +66,8 @@ class AttemptOut(serializers.Serializer):
     http_status = fields.Whole(allow_null=True)
     error_stage = fields.Text(allow_null=True)
     error_message = fields.Text(allow_null=True)
-    response_body = fields.Text()
+    response_body = fields.Text(help_text="the first 2,000 characters")
+    response_truncated = fields.Flag(help_text="the body went on")
     response_headers = fields.JsonObject()
 
 
@@ -178,6 +179,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "error_stage": attempt.error_stage or None,
         "error_message": attempt.error_message or None,
         "response_body": attempt.response_body,
+        "response_truncated": attempt.response_truncated,
         "response_headers": attempt.response_headers,
     }
 

@@ -68,6 +68,7 @@ class Result:
     error_stage: str = ""
     error_message: str = ""
     response_body: str = ""
+    response_truncated: bool = False  # the body went on
     response_headers: dict[str, str] = field(default_factory=dict)
     retry_after: timedelta | None = None
     reported: dict[str, Any] | None = None  # an outcome in the reply, unchecked
@@ -142,6 +143,7 @@ def read_reply(delivery: Delivery, reply: outbound.Reply, *, started_at: datetim
         error_stage="" if ok else "status",
         error_message="" if ok else _complaint(reply.status, no_retry),
         response_body=text[:BODY_KEPT_CHARS],
+        response_truncated=reply.truncated or len(text) > BODY_KEPT_CHARS,
         response_headers={
             name: storable(headers[name])[:HEADER_KEPT_CHARS] for name in HEADERS_KEPT if name in headers
         },

@@ -154,6 +154,21 @@ def test_the_reply_is_kept_up_to_2000_characters_and_a_nul_cannot_hurt(receiver:
     assert result.response_body.startswith("a\ufffdbé")
 
 
+@pytest.mark.parametrize(
+    ("body", "cut_by_client", "truncated"),
+    [
+        (b"x" * 2000, False, False),
+        (b"x" * 2001, False, True),
+        (b"x" * 9, True, True),
+        ("é".encode() * 2000, False, False),
+    ],
+)
+def test_a_reply_that_went_on_is_marked(body: bytes, cut_by_client: bool, truncated: bool) -> None:
+    reply = outbound.Reply(200, {}, body, cut_by_client, 1)
+    result = webhook.read_reply(delivery(), reply, started_at=NOW)
+    assert result.response_truncated == truncated
+
+
 def test_a_redirect_is_a_failure_that_says_why(receiver: Receiver) -> None:
     receiver.will_answer(Answer(302, headers={"Location": "http://127.0.0.1:9/"}))
     result = webhook.send(delivery(url=receiver.url), now=NOW)
