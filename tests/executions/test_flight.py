@@ -31,6 +31,7 @@ def delivery() -> Delivery:
         timeout_s=1.0,
         flatten=False,
         payload_names_execution=False,
+        heeds_no_retry=True,
     )
 
 
