@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('executions', '0005_lanes_of_open_executions'),
+        ('executions', '0006_retention'),
     ]
 
     operations = [
