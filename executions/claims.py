@@ -16,7 +16,7 @@ from cueapi.conf import conf
 from cueapi.errors import Conflict
 from cueapi.models import Account
 from cues.models import Transport
-from executions import closing, lifecycle, outcomes, workers
+from executions import closing, failures, lifecycle, outcomes, workers
 from executions.models import Execution, Worker
 from executions.states import Status
 
@@ -162,6 +162,7 @@ def end_lease(execution: Execution, *, now: datetime) -> None:
             Status.FAILED,
             reason=f"not heard of again at attempt {execution.attempts} of {execution.cue.max_attempts}",
             now=now,
+            stage=failures.INTERRUPTED,
             error_message="The worker that claimed this execution fell silent about it, and no attempts are left.",
         )
 

@@ -14,15 +14,20 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue, ScheduleType, Transport
-from executions import alerts, chaining, lifecycle, notifications, overlap
+from executions import alerts, chaining, failures, lifecycle, notifications, overlap
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
 
 
-def close(execution: Execution, to: Status, *, reason: str, now: datetime, **changes: Any) -> bool:
-    """End the execution, once: False when somebody else already moved it, and then nothing else happens."""
+def close(execution: Execution, to: Status, *, reason: str, now: datetime, stage: str = "", **changes: Any) -> bool:
+    """End the execution, once: False when somebody else already moved it, and then nothing else happens.
+
+    `stage` is that of a failure: the last attempt's, or one of `executions.failures`.
+    """
+    http_status = changes.get("http_status", execution.http_status)
+    facts = failures.Facts(to, stage, http_status, execution.outcome_success)
     with transaction.atomic(savepoint=False):
-        if not lifecycle.move(execution, to, reason=reason, now=now, **changes):
+        if not lifecycle.move(execution, to, reason=reason, now=now, error_class=failures.classify(facts), **changes):
             return False
         _after(execution, to, now=now)
     return True

@@ -14,17 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
+from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError, connections, transaction
 
 from cueapi import accounts, clock, usage
 from cueapi.conf import conf
 from cueapi.turns import taking_turns
-from executions import closing, destinations, due, lanes, lifecycle, recording
+from executions import closing, destinations, due, failures, lanes, lifecycle, recording
 from executions.destinations import Room
 from executions.due import Due
 from executions.flight import Flight, Threads
 from executions.lanes import Lane
+from executions.models import Execution
 from executions.states import WAITING, Status
 from executions.transports import webhook
 from executions.transports.webhook import Delivery, Result
@@ -159,12 +162,16 @@ def _refuse(lane: Lane, *, now: datetime) -> None:
     """End what is due here: its account is past its monthly limit and the grace (contract 8.2)."""
     with taking_turns(), transaction.atomic():
         waiting = lifecycle.lock_some(lanes.waiting(lane, *WAITING, now=now), REFUSED_MAX)
-        for execution in sorted(
-            waiting, key=lambda e: (e.cue_id, e.pk)
-        ):  # as everybody takes cues: no circle of waiting
-            closing.close(execution, Status.FAILED, reason=usage.REFUSAL, now=now, error_message=usage.REFUSAL)
+        same: dict[str, Any] = {"reason": usage.REFUSAL, "error_message": usage.REFUSAL, "stage": failures.QUOTA}
+        for execution in sorted(waiting, key=_cue_first):
+            closing.close(execution, Status.FAILED, now=now, **same)
     if len(waiting) == REFUSED_MAX:
         lanes.nudge([lane], now=now)
+
+
+def _cue_first(execution: Execution) -> tuple[str, UUID]:
+    """As everybody takes cues, so that none waits in a circle."""
+    return execution.cue_id, execution.pk
 
 
 def stale_after(taken: Due) -> timedelta:

@@ -10,10 +10,12 @@ from django.db.models import Q
 from cueapi.models import Account
 from cues.models import Cue, Transport
 from executions.breaker import Breaker
+from executions.failures import ErrorClass
 from executions.states import FINAL, WAITING, BreakerState, OutcomeState, Status, Trigger
 
 _FINAL = sorted(FINAL)  # in one order, so that migrations do not change with the hash seed
 _WAITING = sorted(WAITING)
+_DEAD = Q(error_class__isnull=False)  # SQLite cannot tell that statuses given as parameters are these
 
 
 class ExecutionQuerySet(models.QuerySet["Execution"]):
@@ -23,6 +25,10 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
 
     def newest_first(self) -> "ExecutionQuerySet":
         return self.order_by("-created_at", "-id")
+
+    def dead(self) -> "ExecutionQuerySet":
+        """The dead letters: those that ended badly."""
+        return self.filter(error_class__isnull=False)
 
     def due(self, *statuses: Status, now: datetime) -> "ExecutionQuerySet":
         """Those in these states that need attention by now, the longest waiting first."""
@@ -54,6 +60,7 @@ class Execution(models.Model):
     response_body = models.TextField(null=True, blank=True)
     bodies_removed_at = models.DateTimeField(null=True, blank=True)  # of its attempts too: their time was over
     error_message = models.TextField(null=True, blank=True)
+    error_class = models.CharField(max_length=16, choices=ErrorClass, null=True, blank=True)  # null: not ended badly
 
     claimed_by_worker = models.CharField(max_length=255, null=True, blank=True)
     claimed_at = models.DateTimeField(null=True, blank=True)
@@ -144,6 +151,11 @@ class Execution(models.Model):
                 fields=["closed_at"],
                 condition=Q(closed_at__isnull=False, bodies_removed_at__isnull=False),
                 name="execution_ended_bodiless",
+            ),
+            models.Index(fields=["account", "-closed_at", "-id"], condition=_DEAD, name="execution_dead"),
+            models.Index(fields=["cue", "-closed_at", "-id"], condition=_DEAD, name="execution_dead_of_cue"),
+            models.Index(
+                fields=["account", "error_class", "-closed_at", "-id"], condition=_DEAD, name="execution_dead_by_class"
             ),
         ]
 

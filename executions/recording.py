@@ -137,7 +137,7 @@ def _settle(execution: Execution, result: Result, *, now: datetime) -> None:
     if result.succeeded and decision.status == Status.FAILED:
         changes["error_message"] = execution.outcome_error
     if decision.status in FINAL:
-        closing.close(execution, decision.status, reason=decision.reason, now=now, **changes)
+        closing.close(execution, decision.status, reason=decision.reason, now=now, stage=result.error_stage, **changes)
         return
     if decision.status == Status.PENDING_OUTCOME:
         changes["outcome_deadline_at"] = decision.due_at

@@ -22,6 +22,7 @@ from executions import (
     claims,
     closing,
     destinations,
+    failures,
     firing,
     lanes,
     lifecycle,
@@ -142,7 +143,9 @@ def miss_unclaimed(now: datetime) -> int:
 
 def _miss(execution: Execution, *, now: datetime) -> None:
     if usage.is_refused(execution.account, now=now):  # it was not offered, so nobody missed it
-        closing.close(execution, Status.FAILED, reason=usage.REFUSAL, now=now, error_message=usage.REFUSAL)
+        closing.close(
+            execution, Status.FAILED, reason=usage.REFUSAL, now=now, stage=failures.QUOTA, error_message=usage.REFUSAL
+        )
         return
     closing.close(
         execution,

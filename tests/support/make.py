@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from cueapi import accounts, outbound
-from cueapi.models import Account
+from cueapi import accounts, outbound, usage
+from cueapi.models import Account, MonthlyUsage, month_of
 from cues import beat, history
 from cues.models import Cue
+from executions.failures import ErrorClass
 from executions.models import Execution
-from executions.states import FINAL, Status, Trigger
+from executions.states import FAILURE, FINAL, Status, Trigger
 
 NOW = datetime(2031, 5, 4, 9, 0, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9/hook"  # permitted, and nobody listens
@@ -48,7 +49,7 @@ def recurring(owner: Account, cron: str = "*/5 * * * *", **columns: Any) -> Cue:
 
 
 def execution(of: Cue, **columns: Any) -> Execution:
-    """A pending execution of the cue, due at NOW; a final one is closed at NOW."""
+    """A pending execution of the cue, due at NOW; a final one is closed at NOW, and a failure has a class."""
     final = columns.get("status") in FINAL
     given = {
         "account_id": of.account_id,
@@ -60,10 +61,18 @@ def execution(of: Cue, **columns: Any) -> Execution:
         "payload": of.payload,
         "due_at": None if final else NOW,
         "closed_at": NOW if final else None,
+        "error_class": ErrorClass.INTERNAL if columns.get("status") in FAILURE else None,
         "created_at": NOW,
         "updated_at": NOW,
     }
     return Execution.objects.create(cue=of, **given | columns)
+
+
+def over_month(owner: Account, *, now: datetime) -> None:
+    """The account's month is used up, and its grace is over."""
+    Account.objects.filter(pk=owner.pk).update(monthly_execution_limit=1)
+    started_at = now - usage.GRACE
+    MonthlyUsage.objects.create(account=owner, month=month_of(now), executions=1, limit_reached_at=started_at)
 
 
 def body(**fields: Any) -> dict[str, Any]:
