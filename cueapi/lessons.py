@@ -84,6 +84,9 @@ LESSONS: dict[str, Lesson] = {
     "execution_in_flight": Lesson(
         "Not ended yet", "path.execution_id", "an execution that is success, failed, missed or outcome_timeout", RUN
     ),
+    "execution_limit_exceeded": Lesson(
+        "Month used up", None, "a month whose executions are not used up", "GET /v1/usage"
+    ),
     "execution_not_claiming": Lesson(
         "Nobody is at work", "path.execution_id", "an execution whose status is delivering", RUN
     ),
@@ -235,6 +238,13 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "acknowledged": "false",
     "alert_type": "outcome_timeout",
     "has_evidence": "true",
+    "until": "2031-06-04T09:00:00Z",
+    "error_class": "http_5xx",
+    "replayed": "false",
+    "cue_id": "cue_4k2m9x0c7b1d",
+    "execution_ids": [RUN],
+    "include_replayed": True,
+    "definition": "as_sent",
     "verdict": "missed",
     "count": 10,
     "dry_run": True,

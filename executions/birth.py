@@ -4,7 +4,7 @@ Its row, its first step and the intent to dispatch it are one transaction: the c
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -52,6 +52,16 @@ def bear(executions: Sequence[Execution], *, reason: str, now: datetime) -> None
     for execution in executions:
         if execution.transport == Transport.WEBHOOK and not execution.is_held:
             lanes.nudge([Lane.of(execution)], at=execution.due_at, now=now)
+
+
+def bear_again(ids: Mapping[UUID, UUID], *, as_sent: bool, reason: str, now: datetime) -> None:
+    """Replay originals, by their ids, under new ones, due now. Call with the cues and the originals locked."""
+    template = Execution(triggered_by=Trigger.REPLAY, scheduled_for=now, due_at=now, created_at=now, updated_at=now)
+    lifecycle.born_again(template, ids, as_sent=as_sent, reason=reason)
+    made = Execution.objects.filter(pk__in=list(ids.values()))
+    wakeups.announce(set(made.filter(transport=Transport.WORKER).values_list("account_id", flat=True)))
+    pushed = made.filter(transport=Transport.WEBHOOK).values_list("account_id", "lane").distinct()
+    lanes.nudge([Lane(*pair) for pair in pushed], now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,18 @@ transaction that inserts its execution, and a slot can exist only once.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from cueapi import clock
-from cueapi.errors import BadRequest, Conflict
+from cueapi.errors import BadRequest, Conflict, NotFound
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
 from cueapi.turns import taking_turns
@@ -36,6 +39,12 @@ class ExecutionInFlight(Conflict):
     """This execution has not ended. Replay it when it has."""
 
     code = "execution_in_flight"
+
+
+class OriginalGone(NotFound):
+    """This execution is just being deleted. List those there are with GET /v1/executions."""
+
+    code = "execution_not_found"
 
 
 # --- By the schedule --------------------------------------------------------------------------------------------
@@ -114,10 +123,12 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
     return execution
 
 
-def _hold(cue: Cue) -> None:
-    """Keep the cue until the transaction ends. Raises CueNotFound when it was deleted meanwhile."""
-    if Cue.objects.select_for_update(no_key=True).filter(pk=cue.pk).first() is None:
+def _hold(cue: Cue) -> Cue:
+    """Keep the cue, as it is now, until the transaction ends. Raises CueNotFound when it was deleted meanwhile."""
+    held: Cue | None = Cue.objects.select_for_update(no_key=True).filter(pk=cue.pk).first()
+    if held is None:
         raise CueNotFound()
+    return held
 
 
 def _effective_payload(cue: Cue, order: ManualFire) -> dict[str, Any]:
@@ -163,20 +174,51 @@ def _hash(body: dict[str, Any]) -> str:
 # --- Again ------------------------------------------------------------------------------------------------------
 
 
-def replay(original: Execution, *, now: datetime) -> Execution:
-    """A new execution with the original's payload and criteria, due now. Raises ExecutionInFlight."""
+class ReplayOf(StrEnum):
+    """What a replay sends, and what its outcome is judged by."""
+
+    AS_SENT = "as_sent"  # the original's payload and criteria
+    CURRENT = "current"  # those that its cue has now
+
+
+def replay(original: Execution, *, definition: ReplayOf = ReplayOf.AS_SENT, now: datetime) -> Execution:
+    """A new execution of what has ended, due now.
+
+    Raises ExecutionInFlight; CueNotFound and OriginalGone when it was deleted meanwhile; BadRequest when the cue's own
+    payload is not one to fire with.
+    """
     if original.status not in FINAL:
         raise ExecutionInFlight()
-    execution = birth.new(original.cue, now, Trigger.REPLAY, original.payload, now=now)
-    execution.exit_criteria = original.exit_criteria
+    same = Execution.objects.filter(pk=original.pk)
     with transaction.atomic():
-        execution.replayed_from = _still_stored(original)  # before its cue, as whoever records holds them
-        _hold(original.cue)
-        birth.bear([execution], reason="replayed by hand", now=now)
-    return execution
+        same.select_for_update(no_key=True).values_list("pk").first()  # before its cue, as who reports on it does
+        cue = _hold(original.cue)
+        if definition == ReplayOf.CURRENT:
+            check_own_payload(cue)
+        made = replay_all(same, definition=definition, now=now)
+        if not made:
+            raise OriginalGone()
+    replayed: Execution = Execution.objects.get(pk=made[original.pk])
+    return replayed
 
 
-def _still_stored(original: Execution) -> Execution | None:
-    """The original, kept until the transaction ends; None when retention has removed it since it was read."""
-    same = Execution.objects.select_for_update(no_key=True).filter(pk=original.pk)
-    return original if same.values_list("pk").first() else None
+def replay_all(originals: QuerySet[Execution], *, definition: ReplayOf, now: datetime) -> Mapping[UUID, UUID]:
+    """Replay those of these ended executions that nobody else holds; by the original's id, the new one.
+
+    Call inside a transaction that holds their cues, so that of two callers at once the later one sees what the other
+    did: each replay of an execution is made with its cue held.
+    """
+    free = originals.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)
+    ids = {pk: uuid4() for pk in free}
+    if ids:
+        birth.bear_again(ids, as_sent=definition == ReplayOf.AS_SENT, reason="replayed by hand", now=now)
+    return ids
+
+
+def check_own_payload(cue: Cue) -> None:
+    """Raises BadRequest when the cue asks for more than its own payload has."""
+    try:
+        _effective_payload(cue, ManualFire())
+    except BadRequest as lacking:
+        advice = f'{lacking.message} Replay it "{ReplayOf.AS_SENT}", or fire the cue with a payload_override.'
+        raise BadRequest(advice, code=lacking.code, where="body.definition") from None

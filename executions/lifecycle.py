@@ -40,6 +40,16 @@ def born_of_cues(template: Execution, ids: Mapping[str, UUID], *, reason: str) -
     _log_births(list(ids.values()), reason=reason)
 
 
+def born_again(template: Execution, ids: Mapping[UUID, UUID], *, as_sent: bool, reason: str) -> None:
+    """Insert replays by the id of their original: `template`, with its cue and what was sent, or what is there now."""
+    copied = {"cue_id": "cue_id", "account_id": "account_id", "replayed_from_id": "id"}
+    copied |= {"transport": "cue__transport", "lane": "cue__lane", "payload": "cue__payload"}
+    if as_sent:
+        copied |= {"payload": "payload", "exit_criteria": "exit_criteria"}
+    bulk.insert_copies(template, Execution.objects.all(), copied, ids)
+    _log_births(list(ids.values()), reason=reason)
+
+
 def _log_births(ids: Sequence[UUID], *, reason: str) -> None:
     alive = Execution.objects.filter(pk__in=ids)
     first_steps = alive.values_list("pk", "created_at", Value(""), "status", Value(reason))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from executions.views import alerts, cues, executions, ledger, outcomes, pull, usage, workers
+from executions.views import alerts, cues, dead_letters, executions, ledger, outcomes, pull, usage, workers
 
 urlpatterns = [
     path("alerts", alerts.AlertListView.as_view()),
@@ -12,6 +12,8 @@ urlpatterns = [
     path("cues/<str:cue_id>/explain", ledger.ExplainView.as_view()),
     path("cues/<str:cue_id>/fire", cues.FireView.as_view()),
     path("cues/<str:cue_id>/ledger", ledger.LedgerView.as_view()),
+    path("dead-letters", dead_letters.DeadLetterListView.as_view()),
+    path("dead-letters/replay", dead_letters.DeadLetterReplayView.as_view()),
     path("executions", executions.ExecutionListView.as_view()),
     path("executions/claimable", pull.ClaimableView.as_view()),
     path("executions/claim", pull.ClaimNextView.as_view()),

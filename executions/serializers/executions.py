@@ -1,7 +1,9 @@
 """The shapes of executions, and of the calls that make one."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -9,6 +11,9 @@ from cueapi import fields
 from cueapi.clock import rfc3339
 from cueapi.fields import Optional
 from cues.serializers.answers import CueOut
+from executions.dead_letters import REPLAYS_SHOWN, replays_of
+from executions.failures import ErrorClass
+from executions.firing import ReplayOf
 from executions.models import Attempt, Execution, Step
 from executions.serializers.outcomes import OutcomeOut, render_outcome
 from executions.states import OutcomeState, Status, Trigger
@@ -21,6 +26,20 @@ class FireIn(Optional):
     send_at = fields.Text(allow_null=True, help_text="RFC 3339; in the past means now", style={"format": "date-time"})
     exit_criteria = fields.Items(child=fields.Text(max_length=255), max_length=20, allow_null=True, allow_empty=True)
     idempotency_key = fields.Text(allow_null=True, max_length=256, trim_whitespace=False)
+
+
+def definition_field() -> fields.Choice:
+    return fields.Choice(
+        [choice.value for choice in ReplayOf],
+        allow_null=True,
+        help_text="as_sent (the default): the original's payload and criteria; current: those its cue has now",
+    )
+
+
+class ReplayIn(Optional):
+    """The body of `POST /v1/executions/{id}/replay`, which may be empty."""
+
+    definition = definition_field()
 
 
 # --- What goes out ----------------------------------------------------------------------------------------------
@@ -78,12 +97,21 @@ class StepOut(serializers.Serializer):
     reason = fields.Text()
 
 
+def replays_field() -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.UUIDField(), help_text=f"newest first, {REPLAYS_SHOWN} at most; replayed_from leads back"
+    )
+
+
 class ExecutionDetail(ExecutionOut):
     """One execution with each attempt and each step it took."""
 
     bodies_removed_at = fields.Instant(
         allow_null=True, help_text="when what the receiver answered was removed, because its time was over"
     )
+    error_class = serializers.ChoiceField(ErrorClass.values, allow_null=True, help_text="null: it did not end badly")
+    closed_at = fields.Instant(allow_null=True)
+    replays = replays_field()
     attempt_log = AttemptOut(many=True)
     history = StepOut(many=True)
 
@@ -166,7 +194,22 @@ def render_detail(execution: Execution) -> dict[str, Any]:
     attempts = [_attempt(attempt) for attempt in execution.attempt_log.order_by("number")]
     history = [_step(step) for step in execution.steps.order_by("at", "pk")]
     removed_at = rfc3339(execution.bodies_removed_at)
-    return {**render(execution), "bodies_removed_at": removed_at, "attempt_log": attempts, "history": history}
+    end = render_end(execution, replays_of([execution.pk]).get(execution.pk, ()))
+    return {
+        **render(execution),
+        **end,
+        "bodies_removed_at": removed_at,
+        "attempt_log": attempts,
+        "history": history,
+    }
+
+
+def render_end(execution: Execution, replays: Sequence[UUID]) -> dict[str, Any]:
+    return {
+        "error_class": execution.error_class,
+        "closed_at": rfc3339(execution.closed_at),
+        "replays": [str(pk) for pk in replays],
+    }
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

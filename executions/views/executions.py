@@ -8,12 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import clock
-from cueapi.api import ApiView, account_of
+from cueapi.api import ApiView, account_of, checked
 from cueapi.errors import BadRequest
 from cueapi.ids import parse_execution_id
 from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import flag, page
 from executions import firing, outcomes
+from executions.firing import ReplayOf
 from executions.models import Execution
 from executions.serializers import executions as shapes
 
@@ -95,15 +96,20 @@ class ExecutionView(ApiView):
 
 
 class ReplayView(ApiView):
-    @refuses("404 execution_not_found", "409 execution_in_flight")
+    @refuses(
+        "400 payload_override_required missing_required_payload_keys",
+        "404 execution_not_found cue_not_found",
+        "409 execution_in_flight",
+    )
     @leads_to("get_execution", "report_outcome", execution_id="execution_id")
     @extend_schema(
         operation_id="replay_execution",
-        request=None,
+        request=shapes.ReplayIn,
         responses={200: shapes.ReplayOut},
-        summary="Run an ended execution again, as it was",
+        summary="Run an ended execution again, as it was sent, or as its cue is now",
     )
     def post(self, request: Request, execution_id: str) -> Response:
         original = outcomes.find(account_of(request), parse_execution_id(execution_id))
-        execution = firing.replay(original, now=clock.now())
+        definition = checked(shapes.ReplayIn(data=request.data)).get("definition") or ReplayOf.AS_SENT
+        execution = firing.replay(original, definition=ReplayOf(definition), now=clock.now())
         return Response({**shapes.render_fire(execution), "replayed_from": str(original.pk)})

@@ -34,7 +34,7 @@ CLOSED: dict[str, list[tuple[str, dict | None]]] = {
     "executions/<str:execution_id>/evidence": [("PATCH", {"external_id": "x"})],
     "executions/<str:execution_id>/verify": [("POST", {})],
     "executions/<str:execution_id>/verification-pending": [("POST", None)],
-    "executions/<str:execution_id>/replay": [("POST", None)],
+    "executions/<str:execution_id>/replay": [("POST", None), ("POST", {"definition": "current"})],
     "workers/<path:worker_id>": [("DELETE", None)],
     "alerts/<str:alert_id>/acknowledge": [("POST", None)],
 }
@@ -43,6 +43,8 @@ OPEN = {
     "auth/me",
     "cues",
     "cues/bulk-delete",
+    "dead-letters",
+    "dead-letters/replay",
     "executions",
     "executions/claim",
     "executions/claimable",

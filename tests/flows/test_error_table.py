@@ -112,6 +112,11 @@ def fired_with(api: Api, first: dict[str, Any], second: dict[str, Any]) -> Any:
     return api.post(path, second | {"idempotency_key": "k"})
 
 
+def over_month(api: Api) -> Any:
+    make.over_month(api.account, now=clock.now())
+    return api.post("/v1/dead-letters/replay", {})
+
+
 def expired_code(api: Api) -> Any:
     with time_machine.travel(NOW, tick=False) as traveller:
         login.start(api)
@@ -157,6 +162,7 @@ ROWS: list[tuple[int, str, Row]] = [
     (401, "key_revoked", revoked),
     (401, "invalid_token", lambda api: Api(None).post(f"{run_of(api)}/outcome?token=9.x", {"success": True})),
     (403, "cue_limit_exceeded", over_cue_limit),
+    (403, "execution_limit_exceeded", over_month),
     (403, "not_execution_owner", claimed_by_another),
     (404, "cue_not_found", lambda api: api.get("/v1/cues/cue_000000000000")),
     (404, "execution_not_found", lambda api: api.get(f"/v1/executions/{NOBODY}")),
