@@ -1,24 +1,26 @@
 """Dead letters: the list and its filters, replays one by one, and in bulk each dead letter once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import chain
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from cueapi import clock
 from cueapi.errors import BadRequest
 from cues import services
 from cues.models import Cue
-from executions import dead_letters, firing, recovery
+from executions import birth, dead_letters, firing, recovery
 from executions.dead_letters import Filters, Order
 from executions.firing import ReplayOf
 from executions.models import Execution, Step
 from executions.states import FAILURE, Status
 from tests.support import make
 from tests.support.api import Api
+from tests.support.deadline import eventually
 from tests.support.envelope import refused
 from tests.support.make import NOW
 from tests.support.receiver import Receiver
@@ -393,16 +395,37 @@ def test_a_cue_deleted_just_now_does_not_keep_the_others_back() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_callers_at_once_replay_each_dead_letter_once() -> None:
+def test_many_callers_at_once_replay_each_dead_letter_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "BATCH", 2)  # so that they meet often
     owner = make.account()
     cues = [make.cue(owner) for _ in range(3)]
     for at in range(20):
         for cue in cues:
             dead(cue, at)
-    reports = at_once([lambda: replay(cues[0], limit=1000)] * 4)
+    reports = at_once([lambda: replay(cues[0], limit=1000)] * 8)
     assert sum(len(report.made) for report in reports) == 60
     replays = Execution.objects.filter(triggered_by="replay")
     assert replays.count() == replays.values("replayed_from").distinct().count() == 60
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the database, not the row")
+def test_a_replay_that_is_just_being_made_is_waited_for_and_seen() -> None:
+    original = dead(make.cue(make.account()))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            cue = Cue.objects.select_for_update(no_key=True).get()
+            birth.bear_again({original.pk: uuid4()}, as_sent=True, reason="a test", now=NOW)
+            bulk = pool.submit(at_once, [lambda: replay(cue)])
+            eventually(lambda: bulk.done() or waits_for_a_lock(), what="that it waits")
+        (report,) = bulk.result()
+    assert (report.matched, report.made, +report.skipped) == (1, [], {"taken_meanwhile": 1})
+
+
+def waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
 
 
 @pytest.mark.django_db(transaction=True)
