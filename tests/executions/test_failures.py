@@ -204,7 +204,7 @@ def test_executions_that_end_together_each_have_their_class() -> None:
 
 # --- Those that ended before there were classes -----------------------------------------------------------------
 
-fill = importlib.import_module("executions.migrations.0007_fill_error_class")
+fill = importlib.import_module("executions.migrations.0009_fill_error_class")
 
 
 @pytest.mark.django_db

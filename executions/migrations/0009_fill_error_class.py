@@ -58,6 +58,6 @@ def class_of(row: dict[str, Any]) -> str:
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("executions", "0007_error_class")]
+    dependencies = [("executions", "0008_error_class")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop, elidable=True)]

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('cues', '0005_first_definitions'),
-        ('executions', '0005_lanes_of_open_executions'),
+        ('executions', '0007_truncated_replies'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
