@@ -150,6 +150,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "BreakerStateEnum": "executions.states.BreakerState.values",
         "CueStatusEnum": ["active", "paused", "completed", "failed"],
         "CueSwitchEnum": ["active", "paused"],
         "ExecutionStatusEnum": "executions.states.Status.values",

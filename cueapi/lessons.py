@@ -110,6 +110,9 @@ LESSONS: dict[str, Lesson] = {
         "Key used before", "header.Idempotency-Key", "a new key for a new call", "Idempotency-Key: order-18"
     ),
     "worker_not_found": Lesson("No such worker", "path.worker_id", "the id of a worker of yours", "GET /v1/workers"),
+    "destination_not_found": Lesson(
+        "No such destination", "path.destination_id", "the id of a destination of yours", "GET /v1/destinations"
+    ),
     "alert_not_found": Lesson("No such alert", "path.alert_id", "the id of an alert of yours", "GET /v1/alerts"),
     # Who is calling
     "invalid_api_key": Lesson("No valid key", "header.Authorization", "a live API key", KEY),
@@ -228,6 +231,7 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "overlap_hours": 24,
     "device_code": "ABCD-1234",
     "token": "the token of the login",
+    "rate_per_minute": 60,
     "alert_webhook_url": "https://hooks.example.org/alerts",
     "alert_email": False,
     "limit": 20,

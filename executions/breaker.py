@@ -39,6 +39,15 @@ class Breaker:
     probe_at: datetime | None = None  # when the next probe may go; None of an open one: somebody opened it by hand
     probes: int = 0  # that failed since it opened
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether what is due waits for it."""
+        return self.state != CLOSED
+
+    @property
+    def is_open_by_hand(self) -> bool:
+        return self.state == OPEN and self.probe_at is None
+
     def room(self, limits: Limits, *, now: datetime) -> int:
         """How many requests may be in flight at `now`."""
         if self.state == CLOSED:

@@ -105,7 +105,8 @@ def hold(lane: Lane) -> Destination:
     return Destination.from_db("default", COLUMNS, found[0])
 
 
-def _save(destination: Destination) -> None:
+def save(destination: Destination) -> None:
+    """Call with the row locked."""
     _written.run(**{name: getattr(destination, name) for name in COLUMNS})
 
 
@@ -126,7 +127,7 @@ def room(destination: Destination, *, mine: int, now: datetime) -> Room:
     allowed = destination.breaker.room(limits(), now=now)
     if not allowed:
         return Room(0, look_at=destination.probe_at)
-    claimed = _claimed_by_lane(destination.account_id, now=now)
+    claimed = claimed_by_lane(destination.account_id, now=now)
     others = max(0, claimed[destination.lane] - mine)
     free = _free_to_account(destination, claimed)
     senders = max(0, min(allowed - others, free))
@@ -148,7 +149,7 @@ def is_fast(destination: Destination) -> bool:
     return bool(median(duration_ms for duration_ms, _ in latest) < FAST_MS)
 
 
-def _claimed_by_lane(account_id: UUID, *, now: datetime) -> Counter[str]:
+def claimed_by_lane(account_id: UUID, *, now: datetime) -> Counter[str]:
     """The account's attempts under way, without those whose sender must have died."""
     default_s = conf().webhook_timeout_seconds
     claimed: Counter[str] = Counter()
@@ -195,7 +196,7 @@ def take(destination: Destination, room: Room, attempts: int, *, now: datetime) 
         if destination.state != CLOSED:
             lost_at = now + timedelta(seconds=conf().webhook_timeout_seconds) + LOST_MARGIN
             destination.breaker = destination.breaker.probing(lost_at=lost_at)
-    _save(destination)
+    save(destination)
 
 
 # --- What came back ---------------------------------------------------------------------------------------------
@@ -212,5 +213,5 @@ def note(destination: Destination, tried: Sequence[Tried], *, now: datetime) -> 
     if opened:
         destination.reason = next(one.complaint for one in reversed(telling) if not one.answered)[:300]
         log.warning("destination.opened", extra={"destination": destination.lane, "reason": destination.reason})
-    _save(destination)
+    save(destination)
     return opened

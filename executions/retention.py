@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from cueapi.conf import conf
 from cues.models import Definition, LedgerEntry, Transport
 from executions.models import Alert, Destination, Execution, Horizon, Kept, Notification
-from executions.states import WAITING
+from executions.states import WAITING, BreakerState
 
 BODIES, EXECUTIONS, ENTRIES, DEFINITIONS, ALERTS, MAILS, DESTINATIONS = REMOVED = (
     "response bodies",
@@ -97,7 +97,7 @@ def _mails_about_workers_before(end: datetime) -> QuerySet[Notification]:
 
 
 def _destinations_unused_since(end: datetime) -> QuerySet[Destination]:
-    """Those that nothing waits for and nobody gave a rate: the next webhook to one makes it anew."""
+    """Those that nothing waits for and nobody opened by hand or gave a rate: the next webhook to one makes it anew."""
     waits = Execution.objects.filter(
         account=OuterRef("account"),
         lane=OuterRef("lane"),
@@ -105,4 +105,5 @@ def _destinations_unused_since(end: datetime) -> QuerySet[Destination]:
         status__in=WAITING,
         due_at__isnull=False,
     )
-    return Destination.objects.filter(~Exists(waits), looked_at__lt=end, rate_per_minute=None)
+    unused = Destination.objects.filter(~Exists(waits), looked_at__lt=end, rate_per_minute=None)
+    return unused.exclude(state=BreakerState.OPEN, probe_at=None)

@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from executions.views import alerts, cues, dead_letters, executions, ledger, outcomes, pull, usage, workers
+from executions.views import (
+    alerts,
+    cues,
+    dead_letters,
+    destinations,
+    executions,
+    ledger,
+    outcomes,
+    pull,
+    usage,
+    workers,
+)
 
 urlpatterns = [
     path("alerts", alerts.AlertListView.as_view()),
@@ -14,6 +25,10 @@ urlpatterns = [
     path("cues/<str:cue_id>/ledger", ledger.LedgerView.as_view()),
     path("dead-letters", dead_letters.DeadLetterListView.as_view()),
     path("dead-letters/replay", dead_letters.DeadLetterReplayView.as_view()),
+    path("destinations", destinations.DestinationListView.as_view()),
+    path("destinations/<str:destination_id>", destinations.DestinationView.as_view()),
+    path("destinations/<str:destination_id>/open", destinations.OpenView.as_view()),
+    path("destinations/<str:destination_id>/close", destinations.CloseView.as_view()),
     path("executions", executions.ExecutionListView.as_view()),
     path("executions/claimable", pull.ClaimableView.as_view()),
     path("executions/claim", pull.ClaimNextView.as_view()),

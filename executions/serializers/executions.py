@@ -16,8 +16,9 @@ from executions.failures import ErrorClass
 from executions.firing import ReplayOf
 from executions.models import Attempt, Execution, Step
 from executions.serializers.outcomes import OutcomeOut, render_outcome
-from executions.states import OutcomeState, Status, Trigger
+from executions.states import BreakerState, OutcomeState, Status, Trigger
 from executions.statistics import WINDOW, CueStats
+from executions.steering import in_the_way
 
 
 class FireIn(Optional):
@@ -103,9 +104,19 @@ def replays_field() -> serializers.ListField:
     )
 
 
+class WaitsFor(serializers.Serializer):
+    """A destination that does not answer, or was opened by hand: the execution waits and spends no attempt."""
+
+    destination = fields.Text()
+    state = serializers.ChoiceField(BreakerState.values)
+    reason = fields.Text()
+    next_probe_at = fields.Instant(allow_null=True, help_text="null: until it is closed by hand")
+
+
 class ExecutionDetail(ExecutionOut):
     """One execution with each attempt and each step it took."""
 
+    waits_for = WaitsFor(allow_null=True, help_text="null: no circuit breaker is in its way")
     bodies_removed_at = fields.Instant(
         allow_null=True, help_text="when what the receiver answered was removed, because its time was over"
     )
@@ -198,9 +209,22 @@ def render_detail(execution: Execution) -> dict[str, Any]:
     return {
         **render(execution),
         **end,
+        "waits_for": _waits_for(execution),
         "bodies_removed_at": removed_at,
         "attempt_log": attempts,
         "history": history,
+    }
+
+
+def _waits_for(execution: Execution) -> dict[str, Any] | None:
+    destination = in_the_way(execution)
+    if destination is None:
+        return None
+    return {
+        "destination": destination.lane,
+        "state": destination.state,
+        "reason": destination.reason,
+        "next_probe_at": rfc3339(destination.probe_at),
     }
 
 

@@ -166,18 +166,19 @@ def destination(of: Cue, days: float | None, lane: str, **columns: Any) -> Desti
 
 def test_a_destination_goes_that_nothing_was_sent_to_for_as_long_as_executions_are_kept(cue: Cue) -> None:
     young, new = destination(cue, 89, "https://young:443"), destination(cue, None, "https://new:443")
-    destination(cue, 91, "https://old:443", state="open")
+    destination(cue, 91, "https://old:443", state="open", probe_at=NOW)
     assert purge() == {"destinations": 1}
     assert set(Destination.objects.all()) == {young, new}
 
 
-def test_a_destination_with_a_rate_or_with_work_that_waits_stays(cue: Cue, stranger: Api) -> None:
+def test_a_destination_with_a_rate_with_work_that_waits_or_opened_by_hand_stays(cue: Cue, stranger: Api) -> None:
     limited = destination(cue, 91, "https://limited:443", rate_per_minute=6)
     awaited = destination(cue, 91, "https://awaited:443")
+    held = destination(cue, 91, "https://held:443", state="open")
     make.execution(cue, lane="https://awaited:443", status=Status.RETRYING, due_at=NOW + DAY)
     destination(make.cue(stranger.account), 91, "https://awaited:443")
     assert purge() == {"destinations": 1}
-    assert set(Destination.objects.all()) == {limited, awaited}
+    assert set(Destination.objects.all()) == {limited, awaited, held}
 
 
 # --- What else there is -----------------------------------------------------------------------------------------

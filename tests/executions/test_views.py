@@ -11,7 +11,7 @@ from cues import urls as cue_urls
 from cues.models import Cue
 from executions import urls as execution_urls
 from executions import workers
-from executions.models import Alert, Execution, Worker
+from executions.models import Alert, Destination, Execution, Worker
 from executions.states import Status
 from tests.support import make
 from tests.support.api import Api
@@ -35,6 +35,9 @@ CLOSED: dict[str, list[tuple[str, dict | None]]] = {
     "executions/<str:execution_id>/verify": [("POST", {})],
     "executions/<str:execution_id>/verification-pending": [("POST", None)],
     "executions/<str:execution_id>/replay": [("POST", None), ("POST", {"definition": "current"})],
+    "destinations/<str:destination_id>": [("PATCH", {"rate_per_minute": 60})],
+    "destinations/<str:destination_id>/open": [("POST", None)],
+    "destinations/<str:destination_id>/close": [("POST", None)],
     "workers/<path:worker_id>": [("DELETE", None)],
     "alerts/<str:alert_id>/acknowledge": [("POST", None)],
 }
@@ -45,6 +48,7 @@ OPEN = {
     "cues/bulk-delete",
     "dead-letters",
     "dead-letters/replay",
+    "destinations",
     "executions",
     "executions/claim",
     "executions/claimable",
@@ -62,6 +66,7 @@ MISSING = {
     "executions": (404, "execution_not_found"),
     "workers": (404, "worker_not_found"),
     "alerts": (404, "alert_not_found"),
+    "destinations": (404, "destination_not_found"),
     "executions/<str:execution_id>/claim": (409, "claim_failed"),
 }
 """What a missing object of each kind answers; a path of its own comes before its kind."""
@@ -80,6 +85,7 @@ def ended(api: Api) -> Execution:
     Alert.objects.create(
         account=api.account, cue=cue, execution=run, alert_type="outcome_timeout", message="late", created_at=NOW
     )
+    Destination.objects.create(pk=12345678, account=api.account, lane="https://hooks.example:443", state="open")
     return run
 
 
@@ -89,6 +95,7 @@ def path_to(route: str, execution: Execution) -> str:
         "<str:execution_id>": str(execution.pk),
         "<path:worker_id>": Worker.objects.get().worker_id,
         "<str:alert_id>": str(Alert.objects.get().pk),
+        "<str:destination_id>": str(Destination.objects.get().pk),
     }
     return "/v1/" + reduce(lambda path, name: path.replace(name, ids[name]), ids, route)
 
@@ -113,7 +120,7 @@ def test_every_path_is_listed_here() -> None:
 def test_a_stranger_cannot_tell_an_object_from_a_missing_one(
     ended: Execution, stranger: Api, route: str, method: str, body: dict | None
 ) -> None:
-    kinds = (Cue, Execution, Worker, Alert)
+    kinds = (Cue, Execution, Worker, Alert, Destination)
     before = [list(kind.objects.values()) for kind in kinds]
     path = path_to(route, ended)
     nothing = reduce(lambda text, pair: text.replace(*pair), others(ended), path)
@@ -132,6 +139,7 @@ def others(ended: Execution) -> list[tuple[str, str]]:
         (ended.cue_id, "cue_000000000000"),
         (str(Alert.objects.get().pk), nobody),
         ("host.example/1", "host.example/2"),
+        ("12345678", "87654321"),
     ]
 
 

@@ -167,6 +167,7 @@ ROWS: list[tuple[int, str, Row]] = [
     (404, "cue_not_found", lambda api: api.get("/v1/cues/cue_000000000000")),
     (404, "execution_not_found", lambda api: api.get(f"/v1/executions/{NOBODY}")),
     (404, "worker_not_found", lambda api: api.delete("/v1/workers/nobody")),
+    (404, "destination_not_found", lambda api: api.post("/v1/destinations/7/close")),
     (404, "alert_not_found", lambda api: api.post(f"/v1/alerts/{NOBODY}/acknowledge")),
     (404, "device_code_not_found", lambda api: login.submit(api, code="UNKNOWN-1")),
     (404, "not_found", lambda api: api.get("/v1/nowhere")),

@@ -1,0 +1,125 @@
+"""Destinations as people see and steer them: how each does, its breaker by hand, its rate."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Count
+
+from cueapi.errors import NotFound
+from cueapi.models import Account
+from cues.models import Transport
+from executions import destinations, lanes
+from executions.breaker import CLOSED
+from executions.lanes import Lane
+from executions.models import Destination, Execution
+from executions.states import WAITING
+
+RATE_MAX = 1_000_000  # attempts a minute
+ID = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class DestinationNotFound(NotFound):
+    """No destination with that id. List yours with GET /v1/destinations."""
+
+    code = "destination_not_found"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A destination and its figures."""
+
+    destination: Destination
+    room: int
+    waiting: int
+    in_flight: int
+
+    @property
+    def success_rate(self) -> float | None:
+        """Of its latest attempts, the share that it answered."""
+        recent = self.destination.recent
+        return round(sum(answered for _, answered in recent) / len(recent), 3) if recent else None
+
+    def latency_ms(self, share: float) -> int | None:
+        """What this share of its latest attempts did not exceed, by nearest rank."""
+        ordered = sorted(duration_ms for duration_ms, _ in self.destination.recent)
+        return ordered[ceil(share * len(ordered)) - 1] if ordered else None
+
+
+def sights(account: Account, *, now: datetime) -> Sequence[Sight]:
+    """All of the account's, those in trouble first, then those with most to do."""
+    found = _seen(account.pk, Destination.objects.filter(account=account), now=now)
+    return sorted(found, key=lambda one: (not one.destination.breaker.is_holding, -one.waiting, one.destination.lane))
+
+
+def _seen(account_id: UUID, rows: Iterable[Destination], *, now: datetime) -> list[Sight]:
+    waiting, in_flight = _waiting_by_lane(account_id), destinations.claimed_by_lane(account_id, now=now)
+    limits = destinations.limits()
+    return [Sight(row, row.breaker.room(limits, now=now), waiting[row.lane], in_flight[row.lane]) for row in rows]
+
+
+def _waiting_by_lane(account_id: UUID) -> Counter[str]:
+    rows = Execution.objects.filter(
+        account=account_id, transport=Transport.WEBHOOK, status__in=sorted(WAITING), due_at__isnull=False
+    )
+    return Counter(dict(rows.order_by().values_list("lane").annotate(Count("pk"))))
+
+
+def in_the_way(execution: Execution) -> Destination | None:
+    """The destination whose breaker keeps this execution waiting."""
+    if execution.transport != Transport.WEBHOOK or execution.status not in WAITING:
+        return None
+    rows = Destination.objects.filter(account=execution.account_id, lane=execution.lane).exclude(state=CLOSED)
+    found: Destination | None = rows.first()
+    return found
+
+
+def open_by_hand(account: Account, destination_id: str, *, now: datetime) -> Sight:
+    """Nothing goes out to it until somebody closes it. Raises DestinationNotFound."""
+    with transaction.atomic():
+        destination = _own(account, destination_id)
+        destination.breaker = destination.breaker.opened_by_hand(now=now)
+        destination.reason = "opened by hand"
+        destinations.save(destination)
+    return _sight(destination, now=now)
+
+
+def close_by_hand(account: Account, destination_id: str, *, now: datetime) -> Sight:
+    """Requests go out again, few at first; nothing changes for one that is closed. Raises DestinationNotFound."""
+    with transaction.atomic():
+        destination = _own(account, destination_id)
+        if destination.breaker.is_holding:
+            destination.breaker = destination.breaker.closed_by_hand()
+            destinations.save(destination)
+        lanes.nudge([Lane(destination.account_id, destination.lane)], now=now)
+    return _sight(destination, now=now)
+
+
+def set_rate(account: Account, destination_id: str, rate_per_minute: int | None, *, now: datetime) -> Sight:
+    """How many attempts a minute may start; None is no limit. Raises DestinationNotFound."""
+    with transaction.atomic():
+        destination = _own(account, destination_id)
+        destination.rate_per_minute, destination.next_at = rate_per_minute, None
+        destination.save(update_fields=["rate_per_minute", "next_at"])
+        lanes.nudge([Lane(destination.account_id, destination.lane)], now=now)
+    return _sight(destination, now=now)
+
+
+def _own(account: Account, destination_id: str) -> Destination:
+    """Locked."""
+    if not ID.fullmatch(destination_id):
+        raise DestinationNotFound()
+    row = Destination.objects.select_for_update().filter(account=account, pk=int(destination_id)).first()
+    if row is None:
+        raise DestinationNotFound()
+    return row
+
+
+def _sight(destination: Destination, *, now: datetime) -> Sight:
+    (only,) = _seen(destination.account_id, [destination], now=now)
+    return only
