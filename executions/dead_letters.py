@@ -37,12 +37,6 @@ BATCH = 100  # replays in one transaction
 Chosen = tuple[str, UUID]  # the cue of a dead letter, and its own id
 
 
-class ExecutionLimitReached(Forbidden):
-    """The plan's executions of this month are used up."""
-
-    code = "execution_limit_exceeded"
-
-
 @dataclass(frozen=True)
 class Filters:
     """Which dead letters; None leaves a filter out. `since` and `until` bound the end: from, and before."""
@@ -120,7 +114,7 @@ class Report:
 def replay(account: Account, order: Order, *, now: datetime) -> Report:
     """Replay the oldest `limit` dead letters that match, in transactions of BATCH; what is done stays done.
 
-    Raises ExecutionLimitReached when replays would only fail, and CueNotFound.
+    Raises Forbidden when replays would only fail, and CueNotFound.
     """
     _check(account, order, now=now)
     found, skipped = _matching(account, order)
@@ -136,7 +130,7 @@ def replay(account: Account, order: Order, *, now: datetime) -> Report:
 
 def _check(account: Account, order: Order, *, now: datetime) -> None:
     if usage.is_refused(account, now=now):
-        raise ExecutionLimitReached(usage.REFUSAL)
+        raise Forbidden(usage.REFUSAL, code="execution_limit_exceeded")
     cue_id = order.filters.cue_id
     if cue_id is not None and not Cue.objects.of(account).filter(pk=cue_id).exists():
         raise CueNotFound(where="body.cue_id")

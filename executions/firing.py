@@ -35,16 +35,13 @@ FIRED_WITH = (*SCHEDULE_COLUMNS, "account_id", "next_run", "last_slot", "fired_c
 FIRED_WITH += ("transport", "lane")  # the payload is copied within the database; the rest waits for the delivery
 
 
+GONE = "This execution is just being deleted. List those there are with GET /v1/executions."
+
+
 class ExecutionInFlight(Conflict):
     """This execution has not ended. Replay it when it has."""
 
     code = "execution_in_flight"
-
-
-class OriginalGone(NotFound):
-    """This execution is just being deleted. List those there are with GET /v1/executions."""
-
-    code = "execution_not_found"
 
 
 # --- By the schedule --------------------------------------------------------------------------------------------
@@ -184,7 +181,7 @@ class ReplayOf(StrEnum):
 def replay(original: Execution, *, definition: ReplayOf = ReplayOf.AS_SENT, now: datetime) -> Execution:
     """A new execution of what has ended, due now.
 
-    Raises ExecutionInFlight; CueNotFound and OriginalGone when it was deleted meanwhile; BadRequest when the cue's own
+    Raises ExecutionInFlight; CueNotFound and NotFound when it was deleted meanwhile; BadRequest when the cue's own
     payload is not one to fire with.
     """
     if original.status not in FINAL:
@@ -197,7 +194,7 @@ def replay(original: Execution, *, definition: ReplayOf = ReplayOf.AS_SENT, now:
             check_own_payload(cue)
         made = replay_all(same, definition=definition, now=now)
         if not made:
-            raise OriginalGone()
+            raise NotFound(GONE, code="execution_not_found")
     replayed: Execution = Execution.objects.get(pk=made[original.pk])
     return replayed
 

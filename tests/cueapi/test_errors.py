@@ -13,7 +13,14 @@ CONTRACT = {
     400: {"invalid_json", "invalid_schedule", "invalid_callback_url", "invalid_payload", "confirmation_required"},
     401: {"invalid_api_key"},
     403: {"cue_limit_exceeded", "not_execution_owner"},
-    404: {"not_found", "cue_not_found", "execution_not_found", "worker_not_found", "alert_not_found"},
+    404: {
+        "not_found",
+        "cue_not_found",
+        "execution_not_found",
+        "worker_not_found",
+        "alert_not_found",
+        "destination_not_found",
+    },
     405: {"method_not_allowed"},
     409: {
         *("duplicate_cue_name", "duplicate_email", "claim_failed", "execution_not_claiming", "no_outcome"),

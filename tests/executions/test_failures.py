@@ -12,7 +12,7 @@ from django.apps import apps
 from cueapi import usage
 from cueapi.outbound.failures import Stage
 from cues.models import Cue
-from executions import claims, closing, delivery, failures, lifecycle, outcomes, recording, recovery
+from executions import claims, delivery, failures, outcomes, recording, recovery
 from executions.failures import BY_STAGE, ErrorClass, Facts
 from executions.lanes import Lane
 from executions.models import Attempt, Execution
@@ -189,17 +189,6 @@ def test_a_failure_that_is_reported_late_leaves_the_class_as_it_was() -> None:
     ended = make.execution(make.cue(make.account()), status=Status.FAILED, error_class="timeout")
     outcomes.report(ended.account, ended.pk, {"success": False}, now=NOW + HOUR)
     assert Execution.objects.get().error_class == "timeout"
-
-
-@pytest.mark.django_db
-def test_executions_that_end_together_each_have_their_class() -> None:
-    first = flying()
-    second = make.execution(first.cue, status=Status.DELIVERING, attempts=1, outcome_success=False)
-    third = make.execution(first.cue, status=Status.DELIVERING, attempts=1, http_status=404)
-    held = lifecycle.lock([first.pk, second.pk, third.pk], statuses=[Status.DELIVERING])
-    closing.close_all(held, Status.FAILED, reason="a test", now=NOW, stage="status")
-    classes = {pk: Execution.objects.get(pk=pk).error_class for pk in (first.pk, second.pk, third.pk)}
-    assert list(classes.values()) == ["protocol", "outcome_failed", "http_4xx"]
 
 
 # --- Those that ended before there were classes -----------------------------------------------------------------

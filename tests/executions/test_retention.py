@@ -8,6 +8,7 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 
 from cueapi import clock
+from cueapi.errors import NotFound
 from cues import services
 from cues.models import Cue, LedgerEntry
 from executions import alerts, firing, purging, retention, statistics, tasks
@@ -223,12 +224,12 @@ def answers(api: Api, pk: Any) -> list[tuple[int, str]]:
     return [(answer.status_code, answer.json()["error"]["code"]) for answer in given]
 
 
-def test_an_original_that_goes_while_it_is_replayed_only_loses_the_link(cue: Cue) -> None:
+def test_an_original_that_goes_while_it_is_replayed_is_not_found(cue: Cue) -> None:
     original = ended(cue, 90)
     purge()
-    replay = firing.replay(original, now=NOW)
-    replay.refresh_from_db()
-    assert (replay.replayed_from, replay.status) == (None, Status.PENDING)
+    with pytest.raises(NotFound):
+        firing.replay(original, now=NOW)
+    assert Execution.objects.count() == 0
 
 
 # --- Who asks for it --------------------------------------------------------------------------------------------
