@@ -29,10 +29,14 @@ def held_elsewhere(table: str, column: str, value: Any) -> Iterator[BaseDatabase
         other.close()
 
 
+WAITS_HERE = """
+SELECT count(*) FROM pg_locks AS missing JOIN pg_locks AS other USING (pid)
+WHERE NOT missing.granted AND other.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""  # what is waited for is a transaction, which names no database; pg_stat_activity stands still in a transaction
+
+
 def somebody_waits_for_a_row() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        cursor.execute(WAITS_HERE)
         (count,) = cursor.fetchone()
         return bool(count)
