@@ -6,7 +6,7 @@ use, for the database at hand; from then on only the values are filled in.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connection, models
@@ -51,17 +51,27 @@ class Among(Lookup):
         return f"{column} {some.format(value)}", [*before, *after]
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A statement's SQL, its values in their order, and what makes of a stored value one of Python, by column."""
+
+    sql: str
+    values: Sequence[Any]
+    converters: Sequence[tuple[int, Sequence[Any], Any]] = ()
+
+
 class _Statement:
+    """Once written it is the same for all threads."""
+
     def __init__(self) -> None:
-        self._sql = ""
-        self._values: Sequence[Any] = ()
+        self._written: _Written | None = None
 
-    def _execute(self, cursor: Any, values: Mapping[str, Any]) -> None:
-        if not self._sql:
-            self._sql, self._values = self._written()
-        cursor.execute(self._sql, [one.fill(values) if isinstance(one, given) else one for one in self._values])
+    def _execute(self, cursor: Any, values: Mapping[str, Any]) -> _Written:
+        written = self._written = self._written or self._write()  # threads that start together may write it twice
+        cursor.execute(written.sql, [one.fill(values) if isinstance(one, given) else one for one in written.values])
+        return written
 
-    def _written(self) -> tuple[str, Sequence[Any]]:
+    def _write(self) -> _Written:
         raise NotImplementedError
 
 
@@ -74,31 +84,21 @@ class Select(_Statement):
 
     def rows(self, **values: Any) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
-            self._execute(cursor, values)
-            found = cursor.fetchall()
-        if not self._converters:
-            return list(found)
-        return [self._converted(list(row)) for row in found]
+            written = self._execute(cursor, values)
+            return [_converted(list(row), written) for row in cursor.fetchall()]
 
-    def _written(self) -> tuple[str, Sequence[Any]]:
-        sql, values = self._compiler.as_sql()
-        return sql, values
+    def _write(self) -> _Written:
+        compiler = self._query().query.get_compiler(DEFAULT_DB_ALIAS)
+        sql, values = compiler.as_sql()
+        found = compiler.get_converters([column for column, _, _ in compiler.select])
+        return _Written(sql, values, [(place, *converting) for place, converting in found.items()])
 
-    @cached_property
-    def _compiler(self) -> Any:
-        return self._query().query.get_compiler(DEFAULT_DB_ALIAS)
 
-    @cached_property
-    def _converters(self) -> Sequence[tuple[int, Sequence[Any], Any]]:
-        """By column, what makes of a stored value one of Python."""
-        found = self._compiler.get_converters([column for column, _, _ in self._compiler.select])
-        return [(place, converters, expression) for place, (converters, expression) in found.items()]
-
-    def _converted(self, row: list[Any]) -> tuple[Any, ...]:
-        for place, converters, expression in self._converters:
-            for convert in converters:
-                row[place] = convert(row[place], expression, connection)
-        return tuple(row)
+def _converted(row: list[Any], written: _Written) -> tuple[Any, ...]:
+    for place, converters, expression in written.converters:
+        for convert in converters:
+            row[place] = convert(row[place], expression, connection)
+    return tuple(row)
 
 
 class Update(_Statement):
@@ -114,11 +114,10 @@ class Update(_Statement):
             self._execute(cursor, values)
             return int(cursor.rowcount)
 
-    def _written(self) -> tuple[str, Sequence[Any]]:
+    def _write(self) -> _Written:
         query: Any = self._query().query.chain(UpdateQuery)
         query.add_update_values(self._changes)
-        sql, values = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-        return sql, values
+        return _Written(*query.get_compiler(DEFAULT_DB_ALIAS).as_sql())
 
 
 class InsertFrom(_Statement):
@@ -132,7 +131,8 @@ class InsertFrom(_Statement):
         with connection.cursor() as cursor:
             self._execute(cursor, values)
 
-    def _written(self) -> tuple[str, Sequence[Any]]:
+    def _write(self) -> _Written:
         sql, values = self._query().query.sql_with_params()
         quote = connection.ops.quote_name
-        return f"INSERT INTO {quote(self._model._meta.db_table)} ({', '.join(map(quote, self._columns))}) {sql}", values
+        into = f"INSERT INTO {quote(self._model._meta.db_table)} ({', '.join(map(quote, self._columns))})"
+        return _Written(f"{into} {sql}", values)
