@@ -83,7 +83,7 @@ def _fly(lane: Lane, flight: Flight, tick: Tick) -> tuple[datetime | None, bool]
             claim = take(lane, mine=flight.count, now=tick())
             flight.add(claim.deliveries, claim.room.senders)
             may_have_more = claim.may_have_left_some
-        if not flight.count:
+        if not flight.count and not (may_have_more and claim.deliveries):  # else all has landed while it was sent
             return claim.room.look_at, False
         landed = flight.wait(GATHER_S)
         recording.record(landed, now=tick())

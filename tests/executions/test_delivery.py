@@ -1,7 +1,7 @@
 """One lane: claimed by one sender, sent over real HTTP, recorded once (contract 6.4 to 6.6)."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -293,6 +293,21 @@ def test_several_that_drain_a_lane_at_once_send_each_execution_once(cue: Cue, re
     assert Attempt.objects.count() == 30
     cue.refresh_from_db()
     assert cue.run_count == 30
+
+
+class DoneAtOnce(Threads):
+    """Senders so quick that everything has landed before anybody looks."""
+
+    def run(self, job: Callable[[], None]) -> None:
+        job()
+
+
+def test_what_lands_before_anybody_looks_does_not_end_the_visit(cue: Cue, monkeypatch, settings) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"lane_concurrency": 2})
+    monkeypatch.setattr(delivery, "_senders", lambda: DoneAtOnce("at once", 1))
+    runs = [make.execution(cue) for _ in range(5)]
+    deliver(runs[0])
+    assert set(Execution.objects.values_list("status", flat=True)) == {"success"}
 
 
 def test_a_full_batch_costs_few_queries_however_many_it_names(cue: Cue, receiver: Receiver, settings) -> None:
