@@ -27,12 +27,20 @@ def load() -> Settings:
 
 def _embedded_defaults(settings: Settings) -> dict[str, str]:
     """SQLite and the private Valkey stand in for what the environment does not name."""
-    redis_url = settings.redis_url or f"unix://{quote(str(broker_socket(settings.var_dir)))}"
+    redis_url = as_redis_url(settings.redis_url) or f"unix://{quote(str(broker_socket(settings.var_dir)))}"
     return {
         "database_url": settings.database_url or f"sqlite:///{settings.var_dir / 'db.sqlite3'}",
         "redis_url": redis_url,
-        "broker_url": settings.broker_url or as_broker_url(redis_url),
+        "broker_url": as_broker_url(as_redis_url(settings.broker_url) or redis_url),
     }
+
+
+def as_redis_url(url: str) -> str:
+    """Valkey speaks Redis, and the clients know it by that name."""
+    for ours, theirs in (("valkey://", "redis://"), ("valkeys://", "rediss://")):
+        if url.startswith(ours):
+            return theirs + url.removeprefix(ours)
+    return url
 
 
 def as_broker_url(redis_url: str) -> str:

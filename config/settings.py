@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import dj_database_url
 from celery.schedules import crontab
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from kombu import Queue
 
-from config import env
+from config import brokers, env
+from config.databases import database
 from cueapi import __version__
 from cueapi.conf import split_list
 
@@ -79,23 +78,11 @@ TEMPLATES = [
 
 # --- Where data lives -------------------------------------------------------------------------------------------
 
-# Measured: with these, eight writers share SQLite without one "database is locked".
-SQLITE_OPTIONS = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 30,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-20000;",
+DATABASES = {
+    "default": database(
+        CUEAPI.database_url, pool=CUEAPI.database_pool_size, is_bouncer=CUEAPI.database_is_transaction_pooled
+    )
 }
-
-
-def database(url: str) -> dict[str, Any]:
-    """Django's form of a database URL, tuned for its engine."""
-    parsed: dict[str, Any] = dict(dj_database_url.parse(url))
-    if parsed["ENGINE"] == "django.db.backends.sqlite3":
-        return parsed | {"OPTIONS": SQLITE_OPTIONS}
-    return parsed | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
-
-
-DATABASES = {"default": database(CUEAPI.database_url)}
 
 # --- Web --------------------------------------------------------------------------------------------------------
 
@@ -205,38 +192,44 @@ if CUEAPI.email_url:
     vars().update(env.email_settings(CUEAPI.email_url))
 
 # --- Celery -----------------------------------------------------------------------------------------------------
-# Messages are nudges; rows are the truth. Every task is idempotent, so it is acknowledged late and may run twice.
+# Messages are nudges; rows are the truth. Every task is idempotent, so it may run twice, late, or not at all.
+# What differs between Redis or Valkey and RabbitMQ is in `config.brokers`; docs/growing.md says what to change when.
 
 CELERY_BROKER_URL = CUEAPI.broker_url
-CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_TRANSPORT_OPTIONS = brokers.transport_options(CUEAPI.broker_url)
+CELERY_BROKER_CONNECTION_TIMEOUT = 3  # seconds
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # machines start in any order
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker without a broker waits for it, however long
+CELERY_BROKER_HEARTBEAT = 30  # seconds, RabbitMQ only: notices a dead peer after a minute, not after TCP's two hours
+CELERY_BROKER_POOL_LIMIT = 10  # connections of one process to publish on; a publish is short, so threads share them
+
+# Acknowledged when done: what a killed worker held, another does. RabbitMQ gives it back at once, Redis after the
+# visibility timeout; the sweep is faster than that. RabbitMQ closes the channel of whoever holds a message for 30
+# minutes (its consumer_timeout): a delivery's slice lasts half a second, a countdown two minutes, and the longest
+# task, ten notifications to receivers that hang, five.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False  # they record what they did all the same
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None  # there are no results, so no clean-up task either
+
+# A worker holds as many messages as it has threads, and those with a countdown beside them. More would wait in one
+# busy worker while another is idle.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # its second connection can end a worker whose broker goes away (kombu 5.7)
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 3600,  # seconds; no countdown comes near it (executions.lanes.COUNTDOWN_MAX_S)
-    "unacked_restore_throttle": 1,  # look for a dead worker's messages every 10 s, not every 100 s
-    "socket_connect_timeout": 3,
-    "socket_timeout": 10,
-    "health_check_interval": 10,
-    "retry_on_timeout": True,
-    "queue_order_strategy": "priority",  # in the order of CELERY_TASK_QUEUES, not in turns
-    "max_retries": 0,  # to connect in order to publish: kombu would keep a request waiting for 6 s
-}
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = [Queue(name) for name in ("default", "fire", "retries", "deliver")]
-CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_WORKER_DETECT_QUORUM_QUEUES = True  # for queues that an operator adds; ours are classic (config.brokers)
 CELERY_WORKER_POOL = "threads"  # deliveries wait for receivers; processes would only wait in more memory
 CELERY_WORKER_CONCURRENCY = CUEAPI.worker_threads
-CELERY_TASK_PUBLISH_RETRY = False  # a web request must not wait for a broker that is down; the sweep catches up
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # its second connection can end a worker whose broker goes away (kombu 5.7)
+
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = [brokers.queue(name) for name in ("default", "fire", "retries", "deliver")]  # in this order
+CELERY_TASK_CREATE_MISSING_QUEUES = True  # those that an operator names in the admin
+CELERY_TASK_PUBLISH_RETRY = False  # beat and web must not wait for a broker that is down; the sweep catches up
 CELERY_TIMEZONE = "UTC"
+
 CELERY_BEAT_SCHEDULER = "cues.beat.CueScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-CELERY_RESULT_EXPIRES = None  # there are no results, so no clean-up task either
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 CELERY_BEAT_SCHEDULE = {

@@ -34,8 +34,10 @@ class Settings(BaseSettings):
     # Where it keeps things
     var_dir: Path = Path("var")
     database_url: str = ""  # empty: SQLite in var/
+    database_pool_size: int = Field(20, ge=0)  # connections a process may hold on PostgreSQL; 0: one for each thread
+    database_is_transaction_pooled: bool = False  # DATABASE_URL leads to PgBouncer in transaction mode, or its like
     redis_url: str = ""  # empty: the private Valkey in var/
-    broker_url: str = ""  # empty: redis_url
+    broker_url: str = ""  # redis, rediss, valkey, valkeys, amqp or amqps; empty: redis_url
 
     # Mail
     email_url: str = ""  # smtp://user:password@host:587?tls=true; empty: written to the log

@@ -11,21 +11,21 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import redis
 from honcho.environ import parse_procfile
 
 from cueapi.bootstrap import make_secrets
-from cueapi.embedded import broker_command, broker_redis_url
+from cueapi.embedded import broker_command
+from tests.support.brokers import Broker, PrivateValkey
 from tests.support.deadline import eventually
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 30
@@ -42,17 +42,22 @@ print("made", *accounts.bootstrap("you@localhost", now=clock.now()))
 
 
 class Installation:
-    """Stops every process and removes its var/ at the end. `environment` is added to that of each process."""
+    """Stops every process and removes its var/ at the end. `environment` is added to that of each process.
+
+    `store` is a role of its own where the broker is not Redis or Valkey.
+    """
 
     api_key: str
     admin_password: str
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, broker: Broker | None = None) -> None:
+        self._broker = broker or PrivateValkey()
         self._folder = tempfile.TemporaryDirectory(prefix="cueapi-installation-")
         self.var_dir = Path(self._folder.name) / "var"
         self.port = free_port()
         self.base_url = f"http://localhost:{self.port}"
-        self.environment = installation_environment(self.var_dir, self.port) | dict(environment or {})
+        given = {**self._broker.settings(self.var_dir), **(environment or {})}
+        self.environment = installation_environment(self.var_dir, self.port) | given
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -123,7 +128,7 @@ class Installation:
 
     def stop_all(self) -> None:
         """The broker last, so that the others can finish."""
-        for name in sorted(self._processes, key=lambda name: name == "broker"):
+        for name in sorted(self._processes, key=lambda name: name in ("broker", "store")):
             self.stop(name)
 
     def is_running(self, name: str) -> bool:
@@ -146,23 +151,20 @@ class Installation:
 
     def _command(self, name: str) -> str | list[str]:
         if name == "broker":
+            return list(self._broker.command(self.var_dir))
+        if name == "store":
             return broker_command(self.var_dir)
         return "exec " + parse_procfile((ROOT / "Procfile").read_text()).processes[name.partition("-")[0]]
 
     def _is_ready(self, name: str) -> bool:
         assert self.is_running(name), f"{name} ended at once:\n{self.log(name)}"
-        checks = {"broker": self._broker_answers, "web": self._web_answers, "worker": self._worker_listens}
+        checks = {
+            "broker": lambda: self._broker.answers(self.var_dir),
+            "store": lambda: PrivateValkey().answers(self.var_dir),
+            "web": self._web_answers,
+            "worker": lambda: self._broker.listeners(self.var_dir) > 0,
+        }
         return checks.get(name, lambda: True)()
-
-    def _broker_answers(self) -> bool:
-        return _ask(broker_redis_url(self.var_dir), lambda client: bool(client.ping()))
-
-    def _worker_listens(self) -> bool:
-        """Its connection waits in the blocking read of its queues."""
-        return _ask(
-            self.environment.get("REDIS_URL") or broker_redis_url(self.var_dir),
-            lambda client: any(one["cmd"] == "brpop" for one in client.client_list()),
-        )
 
     def _web_answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
@@ -183,18 +185,3 @@ def installation_environment(var_dir: Path, port: int) -> dict[str, str]:
         "WEB_CONCURRENCY": "1",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _ask(url: str, question: Callable[[redis.Redis], bool]) -> bool:
-    try:
-        with redis.Redis.from_url(url) as client:
-            return question(client)
-    except redis.ConnectionError:
-        return False

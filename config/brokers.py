@@ -1,0 +1,54 @@
+"""How kombu talks to the broker that BROKER_URL names: Redis or Valkey, or RabbitMQ. Figures with their reasons.
+
+What holds for every broker stands in `config.settings`; decision record 0015 says why RabbitMQ is used as it is.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu import Queue
+
+REDIS: dict[str, Any] = {
+    # How long a message may be out before it is given to another worker: the tasks of a worker that was killed come
+    # back after this. It must be far above every countdown (executions.lanes.COUNTDOWN_MAX_S is two minutes), else
+    # what waits here runs several times. The sweep finds the rows in seconds, so nothing waits for it.
+    "visibility_timeout": 3600,  # seconds
+    "unacked_restore_throttle": 1,  # look for a dead worker's messages every 10 s, not every 100 s
+    "socket_connect_timeout": 3,
+    "socket_timeout": 10,
+    "health_check_interval": 10,  # notice a connection that a firewall dropped without a word
+    "retry_on_timeout": True,
+    "queue_order_strategy": "priority",  # in the order of CELERY_TASK_QUEUES, not in turns (decision 13)
+    "max_retries": 0,  # to connect in order to publish: kombu would keep a request waiting for 6 s
+}
+
+RABBITMQ: dict[str, Any] = {
+    # A publish returns once RabbitMQ has the message; without, one that is lost on a dying connection counts as sent.
+    "confirm_publish": True,
+    # For the answer to a publish or a declaration. A RabbitMQ that is short of memory or disk holds publishers up
+    # for as long as that lasts, which neither a web request nor beat can afford.
+    "read_timeout": 10,
+    "write_timeout": 10,
+    "max_retries": 0,  # as above
+}
+
+PRIORITIES = 9
+"""RabbitMQ's levels, of which 9 goes first. Redis has its own, of which 0 goes first."""
+
+# Classic and durable, said aloud because a virtual host may make quorum queues by default. A quorum queue is
+# replicated, which a nudge is not worth, and knows neither priorities nor countdowns of less than a second.
+QUEUE_ARGUMENTS = {"x-queue-type": "classic"}
+
+
+def is_rabbitmq(url: str) -> bool:
+    return urlsplit(url).scheme in ("amqp", "amqps", "pyamqp")
+
+
+def transport_options(url: str) -> dict[str, Any]:
+    """Celery's `broker_transport_options` for this broker."""
+    return RABBITMQ if is_rabbitmq(url) else REDIS
+
+
+def queue(name: str) -> Queue:
+    """A queue of ours. RabbitMQ refuses a queue that exists with other arguments: changing them means a new name."""
+    return Queue(name, durable=True, max_priority=PRIORITIES, queue_arguments=QUEUE_ARGUMENTS)
