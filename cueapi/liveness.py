@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import Error, connection
 
+from cueapi import queue
 from cueapi.volatile import Unavailable, store
 
 BEATS_KEY = "alive:beats"
@@ -67,6 +68,7 @@ class Beat:
 class Health:
     database: str  # ok, error
     volatile: str  # ok, error
+    broker: str  # ok, error
     beat: str  # ok, stale, unknown
     beats: tuple[Beat, ...]  # the one that was heard of last comes first
 
@@ -77,19 +79,19 @@ class Health:
 
     @property
     def is_healthy(self) -> bool:
-        return (self.database, self.volatile, self.beat) == ("ok", "ok", "ok")
+        return {self.database, self.volatile, self.broker, self.beat} == {"ok"}
 
 
 def look(*, now: datetime) -> Health:
-    """Ask the database and the store, each with one cheap question. One beat that cycles is enough."""
-    database = _database()
+    """Ask the database, the store and the broker, each with one cheap question. One beat that cycles is enough."""
+    database, broker = _database(), "ok" if queue.broker_answers() else "error"
     try:
         beats = _beats(now)
     except Unavailable:
-        return Health(database, "error", "unknown", ())
+        return Health(database, "error", broker, "unknown", ())
     if not beats:
-        return Health(database, "ok", "unknown", ())
-    return Health(database, "ok", "ok" if beats[0].state == "ok" else "stale", beats)
+        return Health(database, "ok", broker, "unknown", ())
+    return Health(database, "ok", broker, "ok" if beats[0].state == "ok" else "stale", beats)
 
 
 def _beats(now: datetime) -> tuple[Beat, ...]:

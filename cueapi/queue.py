@@ -4,6 +4,8 @@ A message is a nudge. When the broker is down it is dropped with a log line, and
 """
 
 import logging
+import time
+from functools import lru_cache
 from typing import Any
 
 from celery import current_app
@@ -11,6 +13,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
+
+ASKED_EVERY_S = 2.0  # whether the broker answers; a connection to RabbitMQ is not cheap
 
 
 def enqueue(task: str, *, queue: str, countdown_s: float = 0, expires_s: float | None = None, **kwargs: Any) -> None:
@@ -43,5 +47,21 @@ def publish(
         )
     except (OperationalError, OSError) as error:
         log.warning("queue.publish_failed", extra={"task": task, "queue": queue, "error": str(error)})
+        return False
+    return True
+
+
+def broker_answers() -> bool:
+    """Whether the broker takes a connection, or took one a moment ago. Needs up to three seconds where it hangs."""
+    return _connects(current_app.conf.broker_write_url, int(time.monotonic() / ASKED_EVERY_S))
+
+
+@lru_cache(maxsize=2)
+def _connects(url: str, moment: int) -> bool:
+    try:
+        with current_app.connection_for_write(url) as connection:
+            connection.connect()
+    except Exception as error:  # each transport has its own, and of whatever kind: it does not answer
+        log.debug("queue.broker_silent", extra={"error": str(error)})
         return False
     return True

@@ -31,6 +31,7 @@ class _Figures(Collector):
         yield from _beats(seen)
         yield _gauge("database_up", "1 when the database answers", seen.database == "ok")
         yield _gauge("volatile_store_up", "1 when Redis or Valkey answers", seen.volatile == "ok")
+        yield _gauge("broker_up", "1 when the broker takes connections", seen.broker == "ok")
         if seen.database == "ok":
             yield from _waiting(self._now)
 

@@ -27,6 +27,8 @@ class StatusView(UnlimitedView):
             return Response({"status": "down", "reason": "postgres unreachable"}, status=503)
         if health.volatile != "ok":
             return Response({"status": "degraded", "reason": "redis unreachable"})
+        if health.broker != "ok":
+            return Response({"status": "degraded", "reason": "broker unreachable"})
         if health.beat != "ok":
             return Response({"status": "degraded", "reason": "poller stale"})
         return Response({"status": "healthy"})

@@ -24,7 +24,8 @@ class BeatOut(serializers.Serializer):
 
 class ServicesOut(serializers.Serializer):
     postgres = fields.Text()
-    redis = fields.Text()
+    redis = fields.Text(help_text="the volatile store: Redis or Valkey")
+    broker = fields.Text(help_text="Redis, Valkey or RabbitMQ")
     poller = fields.Text()
     worker = fields.Text()
 

@@ -31,6 +31,7 @@ class HealthView(UnlimitedView):
                 "services": {
                     "postgres": seen.database,
                     "redis": seen.volatile,
+                    "broker": seen.broker,
                     "poller": seen.beat,
                     "worker": worker,
                 },

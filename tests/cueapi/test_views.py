@@ -11,6 +11,7 @@ from cueapi.liveness import BEAT_SILENT_S, BEATS_KEY, BeatCycle
 from cueapi.models import Account
 from cueapi.volatile import store
 from tests.support.api import Api
+from tests.support.broker import broker_down
 from tests.support.envelope import refused
 
 pytestmark = pytest.mark.django_db
@@ -173,6 +174,14 @@ def test_status_and_health_say_that_the_store_is_down(anyone: Api, settings: Laz
         "degraded",
         "error",
     )
+
+
+def test_status_and_health_say_that_the_broker_is_down(anyone: Api) -> None:
+    beat_ran(seconds_ago=1)
+    with broker_down():
+        answer, health = anyone.get("/status"), anyone.get("/health").json()
+    assert (answer.status_code, answer.json()) == (200, {"status": "degraded", "reason": "broker unreachable"})
+    assert (health["status"], health["services"]["broker"], health["services"]["redis"]) == ("degraded", "error", "ok")
 
 
 @pytest.mark.parametrize("left_behind", ["", "nonsense", "[]", "{}", '{"at": 1}'])

@@ -9,8 +9,9 @@ from typing import Any
 
 import requests
 
+from tests.support.brokers import BROKERS, Broker
 from tests.support.postgres import running_postgres
-from tests.support.processes import NAMES, Installation
+from tests.support.processes import Installation
 
 REQUEST_TIMEOUT_S = 60
 PAGE = 100
@@ -66,14 +67,16 @@ class Client:
 
 
 @contextmanager
-def running(environment: Mapping[str, str], *, postgres: bool = False) -> Iterator[Installation]:
+def running(
+    environment: Mapping[str, str], *, postgres: bool = False, broker: Broker | None = None
+) -> Iterator[Installation]:
     """An installation with all its processes up, on SQLite or on a private PostgreSQL."""
     if postgres:
-        with running_postgres() as url, running({**environment, "DATABASE_URL": url}) as it:
+        with running_postgres() as url, running({**environment, "DATABASE_URL": url}, broker=broker) as it:
             yield it
         return
-    with Installation(environment) as it:
-        for name in NAMES:
+    with Installation(environment, broker=broker) as it:
+        for name in it.roles:
             it.start(name)
         yield it
 
@@ -83,6 +86,14 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     return parser
+
+
+def chosen_broker(name: str) -> Broker:
+    """For `--broker`. Ends with what to install where its server is not there."""
+    broker = BROKERS[name]()
+    if broker.missing:
+        raise SystemExit(broker.missing)
+    return broker
 
 
 def say(text: str) -> None:

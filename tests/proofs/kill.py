@@ -1,6 +1,6 @@
 """`kill -9` of the worker, of beat and of the broker, each in the middle of executions that fail at first.
 
-`python -m tests.proofs.kill [--executions 500] [--victims worker,beat,broker] [--database postgres]`
+`python -m tests.proofs.kill [--executions 500] [--victims worker,beat,broker] [--database postgres] [--broker redis]`
 One-time cues come due in clumps. The receiver answers 500 to the first two attempts of each execution and 200 after
 them. When it has seen 40 % of the first attempts, the victim is killed and started again a moment later. Then every
 execution must reach a final state, none may be lost, and none may have two attempts with the same number, as the
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.proofs.client import Client, arguments, machine, running, say, verdict
+from tests.proofs.client import Client, arguments, chosen_broker, machine, running, say, verdict
+from tests.support.brokers import BROKERS
 from tests.support.deadline import eventually
 from tests.support.processes import Installation
 from tests.support.receiver import Answer, Received, Receiver
@@ -249,12 +250,14 @@ def main(words: Sequence[str]) -> int:
     parser = arguments(__doc__)
     parser.add_argument("--executions", type=int, default=500)
     parser.add_argument("--victims", default=",".join(VICTIMS))
+    parser.add_argument("--broker", choices=list(BROKERS), default="valkey")
     options = parser.parse_args(words)
     say(f"Shortened for the proof: {', '.join(f'{name}={value}' for name, value in PATIENT.items())}")
     rows = []
     for victim in options.victims.split(","):
-        say(f"{victim}: {options.executions} executions on {options.database} ({machine()})")
-        with running(PATIENT, postgres=options.database == "postgres") as it, Client(it) as client:
+        say(f"{victim}: {options.executions} executions on {options.database} and {options.broker} ({machine()})")
+        place = {"postgres": options.database == "postgres", "broker": chosen_broker(options.broker)}
+        with running(PATIENT, **place) as it, Client(it) as client:
             rows.append(prove(it, client, victim=victim, executions=options.executions))
             tell_logs(it)
     say(table(rows))

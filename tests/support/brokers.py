@@ -6,7 +6,7 @@ tests that want one which is not there are skipped and say so.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class PrivateValkey:
     """The broker of an embedded installation."""
 
     missing = ""
+    beside: tuple[str, ...] = ()
 
     def settings(self, var_dir: Path) -> Mapping[str, str]:
         """What the product's processes need in their environment."""
@@ -47,6 +48,7 @@ class RedisServer:
     """Debian's Redis, over TCP."""
 
     port: int = field(default_factory=free_port)
+    beside: tuple[str, ...] = ()
 
     @property
     def missing(self) -> str:
@@ -73,11 +75,12 @@ class RedisServer:
 
 @dataclass(frozen=True)
 class RabbitMq:
-    """Debian's RabbitMQ, with a port mapper of its own. Without a volatile store unless the test starts one."""
+    """Debian's RabbitMQ, with a port mapper of its own, and a Valkey beside it as the volatile store."""
 
     port: int = field(default_factory=free_port_for_slow_starters)
     peer_port: int = field(default_factory=free_port_for_slow_starters)
     mapper_port: int = field(default_factory=free_port_for_slow_starters)
+    beside: tuple[str, ...] = ("store",)
 
     @property
     def missing(self) -> str:
@@ -138,6 +141,12 @@ class RabbitMq:
 
 
 Broker = PrivateValkey | RedisServer | RabbitMq
+BROKERS: Mapping[str, Callable[[], Broker]] = {
+    "valkey": PrivateValkey,
+    "redis": RedisServer,
+    "rabbitmq": RabbitMq,
+    "rabbitmq-alone": lambda: RabbitMq(beside=()),  # and nothing at REDIS_URL
+}
 
 
 def _folder(var_dir: Path, name: str) -> Path:

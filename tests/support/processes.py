@@ -44,7 +44,7 @@ print("made", *accounts.bootstrap("you@localhost", now=clock.now()))
 class Installation:
     """Stops every process and removes its var/ at the end. `environment` is added to that of each process.
 
-    `store` is a role of its own where the broker is not Redis or Valkey.
+    Where the broker is not Redis or Valkey, there is another role, `store`.
     """
 
     api_key: str
@@ -52,6 +52,7 @@ class Installation:
 
     def __init__(self, environment: Mapping[str, str] | None = None, *, broker: Broker | None = None) -> None:
         self._broker = broker or PrivateValkey()
+        self.roles = ("broker", *self._broker.beside, "web", "worker", "beat")
         self._folder = tempfile.TemporaryDirectory(prefix="cueapi-installation-")
         self.var_dir = Path(self._folder.name) / "var"
         self.port = free_port()
