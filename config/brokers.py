@@ -24,11 +24,9 @@ REDIS: dict[str, Any] = {
 
 RABBITMQ: dict[str, Any] = {
     # A publish returns once RabbitMQ has the message; without, one that is lost on a dying connection counts as sent.
+    # How long it waits for that, cueapi.queue says.
     "confirm_publish": True,
-    # For the answer to a publish or a declaration. A RabbitMQ that is short of memory or disk holds publishers up
-    # for as long as that lasts, which neither a web request nor beat can afford.
-    "read_timeout": 10,
-    "write_timeout": 10,
+    "write_timeout": 10,  # seconds; a RabbitMQ that is short of memory or disk reads nothing from publishers
     "max_retries": 0,  # as above
 }
 

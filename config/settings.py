@@ -216,6 +216,9 @@ CELERY_RESULT_EXPIRES = None  # there are no results, so no clean-up task either
 # A worker holds as many messages as it has threads, and those with a countdown beside them. More would wait in one
 # busy worker while another is idle.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# After a broken connection Celery would raise the prefetch step by step, from the threads that end tasks; on RabbitMQ
+# they then read from the socket that the main thread reads from, and the worker hears nothing for two minutes.
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_WORKER_DETECT_QUORUM_QUEUES = True  # for queues that an operator adds; ours are classic (config.brokers)
 CELERY_WORKER_POOL = "threads"  # deliveries wait for receivers; processes would only wait in more memory
 CELERY_WORKER_CONCURRENCY = CUEAPI.worker_threads

@@ -8,12 +8,16 @@ import time
 from functools import lru_cache
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
+CONFIRMED_WITHIN_S = 3.0  # by RabbitMQ; a message that it takes later than that counts as not taken, and does no harm
+ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""A kept connection may have died with the broker of yesterday: the second try opens another."""
 ASKED_EVERY_S = 2.0  # whether the broker answers; a connection to RabbitMQ is not cheap
 
 
@@ -43,9 +47,11 @@ def publish(
             expires=expires_s,
             priority=priority,
             ignore_result=True,
-            retry=False,
+            retry=True,
+            retry_policy=ONCE_MORE,
+            confirm_timeout=CONFIRMED_WITHIN_S,
         )
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, AMQPError) as error:
         log.warning("queue.publish_failed", extra={"task": task, "queue": queue, "error": str(error)})
         return False
     return True

@@ -21,7 +21,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from cueapi import clock, liveness
-from cueapi.queue import publish
+from cueapi.queue import CONFIRMED_WITHIN_S, publish
 from cues import schedule
 from cues.models import Cue
 
@@ -238,6 +238,11 @@ class CueScheduler(DatabaseScheduler):
     def enabled_models_qs(self) -> Any:
         """The stock reads, without the cues' rows and without the filter over all crontabs that never ends."""
         return self.Model.objects.enabled().extra(where=[ORDINARY])  # noqa: S610  a constant
+
+    def apply_async(self, entry: Any, *args: Any, **kwargs: Any) -> Any:
+        """Beat must not wait for ever for a RabbitMQ that has no room."""
+        entry.options["confirm_timeout"] = CONFIRMED_WITHIN_S
+        return super().apply_async(entry, *args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         ordinary: float = super().tick(*args, **kwargs)
