@@ -44,7 +44,9 @@ def as_redis_url(url: str) -> str:
 
 
 def as_broker_url(redis_url: str) -> str:
-    """kombu spells a Redis socket `redis+socket://`, redis-py spells it `unix://`."""
+    """kombu spells a Redis socket `redis+socket://`, and believes any certificate unless told."""
+    if redis_url.startswith("rediss://") and "ssl_cert_reqs=" not in redis_url:
+        return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
     return redis_url.replace("unix://", "redis+socket://", 1)
 
 

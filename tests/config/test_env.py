@@ -12,7 +12,6 @@ from config import env
     [
         ({"REDIS_URL": "redis://host:1/2"}, "redis://host:1/2", "redis://host:1/2"),
         ({"REDIS_URL": "valkey://host:1/2"}, "redis://host:1/2", "redis://host:1/2"),
-        ({"REDIS_URL": "valkeys://:secret@host"}, "rediss://:secret@host", "rediss://:secret@host"),
         ({"REDIS_URL": "unix:///run/v.sock"}, "unix:///run/v.sock", "redis+socket:///run/v.sock"),
         ({"REDIS_URL": "redis://host", "BROKER_URL": "amqp://u:p@q//"}, "redis://host", "amqp://u:p@q//"),
         ({"REDIS_URL": "redis://host", "BROKER_URL": "valkey://q"}, "redis://host", "redis://q"),
@@ -27,6 +26,22 @@ def test_the_store_and_the_broker_may_be_named_in_several_ways(
     settings = env.load()
 
     assert (settings.redis_url, settings.broker_url) == (redis_url, broker_url)
+
+
+@pytest.mark.parametrize(
+    ("given", "checks"),
+    [
+        ("rediss://:secret@host", "rediss://:secret@host?ssl_cert_reqs=required"),
+        ("valkeys://host/0?ssl_ca_certs=ca.pem", "rediss://host/0?ssl_ca_certs=ca.pem&ssl_cert_reqs=required"),
+        ("rediss://host/0?ssl_cert_reqs=none", "rediss://host/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_the_certificate_of_the_broker_is_checked_unless_told(
+    monkeypatch: pytest.MonkeyPatch, given: str, checks: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", given)
+
+    assert env.load().broker_url == checks
 
 
 def test_without_a_word_the_private_valkey_is_both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
