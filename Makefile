@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres check format lint types layers migrations fmt clean prove-kill prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
+.PHONY: help up demo test test-sqlite test-postgres test-brokers check format lint types layers migrations fmt clean prove-kill prove-rolling prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,8 +31,14 @@ test-sqlite: .venv/.installed-dev ## Run the tests on SQLite
 test-postgres: .venv/.installed-dev ## Run the tests about the database on a private PostgreSQL
 	@$(BIN)/python -m tests.support.postgres -- $(BIN)/python -m pytest -n $(JOBS) -m database
 
+test-brokers: .venv/.installed-dev ## Tell the same stories on PostgreSQL with Valkey, Redis and RabbitMQ; minutes
+	@$(BIN)/python -m pytest -n 0 -m brokers
+
 prove-kill: .venv/.installed-dev ## Kill worker, beat and broker amid 500 executions; some minutes
 	@$(BIN)/python -m tests.proofs.kill
+
+prove-rolling: .venv/.installed-dev ## Restart two workers one by one amid 300 executions; a minute
+	@$(BIN)/python -m tests.proofs.rolling
 
 prove-minute: .venv/.installed-dev ## Measure how punctual a minute cron is; ten minutes, wants an idle machine
 	@$(BIN)/python -m tests.proofs.minute

@@ -1,6 +1,6 @@
 """How kombu talks to the broker that BROKER_URL names: Redis or Valkey, or RabbitMQ. Figures with their reasons.
 
-What holds for every broker stands in `config.settings`; decision record 0015 says why RabbitMQ is used as it is.
+What holds for every broker stands in `config.settings`; decision 16 says why RabbitMQ is used as it is.
 """
 
 from typing import Any
