@@ -31,6 +31,7 @@ from executions.models import Execution
 from executions.states import WAITING, Status
 from executions.transports import webhook
 from executions.transports.webhook import Delivery, Result
+from executions.visits import Visit, Visits
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ FIRST_TRIES = (Status.PENDING,)
 RETRIES = (Status.RETRYING, Status.RETRY_READY)
 
 Tick = Callable[[], datetime]
+VISITS = Visits()  # of this process
 
 
 @dataclass(frozen=True)
@@ -60,26 +62,40 @@ class Claim:
         return len(self.deliveries) >= min(self.room.attempts, conf().lane_concurrency)
 
 
-def drain(lane: Lane, *, tick: Tick = clock.now) -> None:
-    """Deliver what is due in the lane, within its limits. Returns after about SLICE_S at most."""
+def drain(lane: Lane, *, tick: Tick = clock.now, visits: Visits = VISITS) -> None:
+    """Deliver what is due in the lane, within its limits. Returns after about SLICE_S at most.
+
+    At once where another of these `visits` is under way, whose visitor then looks again.
+    """
     lanes.taken_up(lane)
-    flight = Flight(_senders(), partial(_send, tick=tick), partial(_record_late, lane, tick=tick))
-    look_at, is_left_waiting = _fly(lane, flight, tick)
-    unsent, landed = flight.leave()
-    recording.record(landed, now=tick())
-    _hand_back(unsent, now=tick())
-    if is_left_waiting and not flight.count:
-        look_at = tick()  # nothing is in flight any more that would bring the lane back
+    with visits.to(lane) as visit:
+        if visit is None:
+            return
+        look_at = _stay(lane, visit, tick)
+    if visit.was_called():
+        look_at = tick()
     if look_at is not None:
         lanes.nudge([lane], at=look_at, now=tick())
 
 
-def _fly(lane: Lane, flight: Flight, tick: Tick) -> tuple[datetime | None, bool]:
+def _stay(lane: Lane, visit: Visit, tick: Tick) -> datetime | None:
+    """When to look at the lane again, unless what is in flight will say so."""
+    flight = Flight(_senders(), partial(_send, tick=tick), partial(_record_late, lane, tick=tick))
+    look_at, is_left_waiting = _fly(lane, flight, visit, tick)
+    unsent, landed = flight.leave()
+    recording.record(landed, now=tick())
+    _hand_back(unsent, now=tick())
+    if is_left_waiting and not flight.count:
+        return tick()  # nothing is in flight any more that would bring the lane back
+    return look_at
+
+
+def _fly(lane: Lane, flight: Flight, visit: Visit, tick: Tick) -> tuple[datetime | None, bool]:
     """Claim, send and record in turn. When to look at the lane again; whether that is left to what is in flight."""
     started = heard = time.monotonic()
     may_have_more = True
     while True:
-        if may_have_more:
+        if visit.was_called() or may_have_more:
             claim = take(lane, mine=flight.count, now=tick())
             flight.add(claim.deliveries, claim.room.senders)
             may_have_more = claim.may_have_left_some

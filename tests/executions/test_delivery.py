@@ -20,10 +20,11 @@ from executions.lanes import Lane
 from executions.models import Alert, Attempt, Destination, Execution, Notification
 from executions.states import Status, Trigger
 from executions.transports.webhook import Delivery, Result
+from executions.visits import Visits
 from tests.support import make
 from tests.support.deadline import eventually
 from tests.support.make import NOW
-from tests.support.receiver import Answer, Receiver
+from tests.support.receiver import Answer, Received, Receiver
 from tests.support.together import at_once
 from tests.support.worker import Worker
 
@@ -287,12 +288,38 @@ def test_what_was_claimed_and_not_sent_waits_again_and_does_not_count(
 @pytest.mark.django_db(transaction=True)
 def test_several_that_drain_a_lane_at_once_send_each_execution_once(cue: Cue, receiver: Receiver) -> None:
     ids = [make.execution(cue).pk for _ in range(30)]
-    at_once([partial(delivery.drain, lane_of(cue), tick=lambda: NOW)] * 3)
+    processes = [Visits() for _ in range(3)]
+    at_once([partial(delivery.drain, lane_of(cue), tick=lambda: NOW, visits=visits) for visits in processes])
     assert sorted(webhook.json["execution_id"] for webhook in receiver.received) == sorted(map(str, ids))
     assert set(Execution.objects.values_list("status", "attempts")) == {("success", 1)}
     assert Attempt.objects.count() == 30
     cue.refresh_from_db()
     assert cue.run_count == 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_comes_to_a_lane_that_is_being_drained_leaves_and_its_work_is_done_all_the_same(
+    cue: Cue, receiver: Receiver
+) -> None:
+    comer = threading.Thread(target=come_with_more, args=(cue,))
+
+    def answer(received: Received) -> Answer:
+        if not comer.ident:
+            comer.start()
+            comer.join()
+        return Answer()
+
+    receiver.default = answer
+    make.execution(cue)
+    delivery.drain(lane_of(cue), tick=lambda: NOW)
+    assert list(Execution.objects.values_list("status", "attempts")) == [("success", 1)] * 2
+
+
+def come_with_more(cue: Cue) -> None:
+    """Ends at once: it would wait for the receiver, which waits for it."""
+    make.execution(cue)
+    delivery.drain(lane_of(cue), tick=lambda: NOW)
+    connection.close()
 
 
 class DoneAtOnce(Threads):
