@@ -7,12 +7,13 @@ import hashlib
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, Q, QuerySet, UUIDField
 
 from cueapi import ids, mail
 from cueapi.conf import conf
 from cueapi.errors import Conflict, NotFound, Unauthorized
 from cueapi.models import Account, ApiKey
+from cueapi.prepared import Instances, given
 
 DEFAULT_LABEL = "default"
 LABEL_MAX_CHARS = 100
@@ -45,8 +46,8 @@ def hash_key(plaintext: str) -> str:
 
 def find(plaintext: str, *, now: datetime) -> ApiKey:
     """The live key with this text, its account loaded. Raises Unauthorized with the reason otherwise."""
-    key = ApiKey.objects.select_related("account").filter(hash=hash_key(plaintext)).first()
-    if key is None or not key.account.is_active:
+    key = _by_hash.first(hash=hash_key(plaintext))
+    if key is None or not _load_account(key).is_active:
         raise unknown_key()
     if key.replaced_at is not None and key.replaced_at <= now:
         raise _rotated() if now - key.replaced_at < ROTATED_NOTICE else unknown_key()
@@ -55,6 +56,15 @@ def find(plaintext: str, *, now: datetime) -> ApiKey:
     if key.last_used_at is None or now - key.last_used_at >= LAST_USED_STEP:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
     return key
+
+
+def _load_account(key: ApiKey) -> Account:
+    (key.account,) = _account.all(pk=key.account_id)
+    return key.account
+
+
+_by_hash = Instances(ApiKey, lambda: ApiKey.objects.filter(hash=given("hash", CharField())))
+_account = Instances(Account, lambda: Account.objects.filter(pk=given("pk", UUIDField())))
 
 
 def unknown_key() -> Unauthorized:

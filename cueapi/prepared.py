@@ -7,13 +7,14 @@ use, for the database at hand; from then on only the values are filled in.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.db.models import Expression, Field, Lookup, QuerySet
 from django.db.models.sql import UpdateQuery
 
 Query = Callable[[], "QuerySet[Any]"]
+Row = TypeVar("Row", bound=models.Model)
 
 
 class given(Expression):  # noqa: N801  it reads as a function
@@ -92,6 +93,23 @@ class Select(_Statement):
         sql, values = compiler.as_sql()
         found = compiler.get_converters([column for column, _, _ in compiler.select])
         return _Written(sql, values, [(place, *converting) for place, converting in found.items()])
+
+
+class Instances(Select, Generic[Row]):
+    """What a query of a model finds, read at once."""
+
+    def __init__(self, model: type[Row], query: Query, *columns: str) -> None:
+        """`columns`: by attname; all of them by default, others are read when they are asked for."""
+        self._model = model
+        self._columns = columns or tuple(column.attname for column in model._meta.concrete_fields)
+        super().__init__(lambda: query().values_list(*self._columns))
+
+    def all(self, **values: Any) -> list[Row]:
+        return [self._model.from_db(DEFAULT_DB_ALIAS, self._columns, row) for row in self.rows(**values)]
+
+    def first(self, **values: Any) -> Row | None:
+        """The first of what it finds; a query that may find many should say so with a slice."""
+        return next(iter(self.all(**values)), None)
 
 
 def _converted(row: list[Any], written: _Written) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import CharField, UUIDField
 
 from cueapi import outbound
 from cueapi.conf import conf
@@ -19,6 +20,7 @@ from cueapi.errors import (
     ValidationFailed,
 )
 from cueapi.models import Account
+from cueapi.prepared import Instances, given
 from cues import beat, definition, history, lifecycle
 from cues.models import (
     OPEN,
@@ -43,10 +45,16 @@ class CueNotFound(NotFound):
 
 def find(account: Account, cue_id: str) -> Cue:
     """The account's cue. Raises CueNotFound, for another account's too."""
-    cue: Cue | None = Cue.objects.of(account).filter(pk=cue_id[:64].replace("\x00", "\ufffd")).first()
+    cue = _of_account.first(account=account.pk, id=cue_id[:64].replace("\x00", "\ufffd"))
     if cue is None:
         raise CueNotFound()
+    cue.account = account
     return cue
+
+
+_of_account = Instances(
+    Cue, lambda: Cue.objects.filter(account=given("account", UUIDField()), pk=given("id", CharField()))
+)
 
 
 def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import BigAutoField, CharField, Count, UUIDField
 
 from cueapi.conf import conf
-from cueapi.prepared import Select, Update, given
+from cueapi.prepared import Instances, Select, Update, given
 from cues.models import Transport
 from executions.breaker import CLOSED, OPEN, Limits
 from executions.lanes import Lane
@@ -51,15 +51,13 @@ class Tried:
     complaint: str
 
 
-COLUMNS = tuple(column.attname for column in Destination._meta.concrete_fields)
 FIXED = {"id", "account_id", "lane", "rate_per_minute", "nudged_at"}  # by others, or for good
 
-_held = Select(
-    lambda: (
-        Destination.objects.select_for_update()
-        .filter(account=given("account", UUIDField()), lane=given("lane", CharField()))
-        .values_list(*COLUMNS)
-    )
+_held = Instances(
+    Destination,
+    lambda: Destination.objects.select_for_update().filter(
+        account=given("account", UUIDField()), lane=given("lane", CharField())
+    ),
 )
 _written = Update(
     lambda: Destination.objects.filter(pk=given("id", BigAutoField())),
@@ -97,17 +95,17 @@ def limits() -> Limits:
 
 def hold(lane: Lane) -> Destination:
     """The lane's destination, locked until the transaction ends; made when it is new."""
-    found = _held.rows(account=lane.account_id, lane=lane.origin)
-    if not found:
+    found = _held.first(account=lane.account_id, lane=lane.origin)
+    if found is None:
         new = Destination(account_id=lane.account_id, lane=lane.origin)
         Destination.objects.bulk_create([new], ignore_conflicts=True)
-        found = _held.rows(account=lane.account_id, lane=lane.origin)
-    return Destination.from_db("default", COLUMNS, found[0])
+        (found,) = _held.all(account=lane.account_id, lane=lane.origin)
+    return found
 
 
 def save(destination: Destination) -> None:
     """Call with the row locked."""
-    _written.run(**{name: getattr(destination, name) for name in COLUMNS})
+    _written.run(**vars(destination))
 
 
 def is_forgotten(destination: Destination, *, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from django.db.models import CharField, DateTimeField, QuerySet, UUIDField
 from cueapi import accounts, clock
 from cueapi.conf import conf
 from cueapi.models import Account
-from cueapi.prepared import Select, given
+from cueapi.prepared import Instances, Select, given
 from cueapi.signing import Secrets
 from cues.models import Transport
 from executions import report_links
@@ -115,9 +115,14 @@ def under_way(execution: Execution, *, now: datetime) -> Delivery:
 
 def account_of(account_id: UUID) -> Account:
     """As much of the account as deliveries ask for."""
-    (row,) = _account.rows(pk=account_id)
-    return Account.from_db("default", ACCOUNT_COLUMNS, row)
+    (account,) = _account.all(pk=account_id)
+    return account
 
 
-ACCOUNT_COLUMNS = ("id", "monthly_execution_limit", *accounts.SECRET_COLUMNS)
-_account = Select(lambda: Account.objects.filter(pk=given("pk", UUIDField())).values_list(*ACCOUNT_COLUMNS))
+_account = Instances(
+    Account,
+    lambda: Account.objects.filter(pk=given("pk", UUIDField())),
+    "id",
+    "monthly_execution_limit",
+    *accounts.SECRET_COLUMNS,
+)

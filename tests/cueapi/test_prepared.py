@@ -9,7 +9,7 @@ from django.db.models import CharField, DateTimeField, F, IntegerField, UUIDFiel
 from django.test.utils import CaptureQueriesContext
 
 from cueapi.models import Account, MonthlyUsage
-from cueapi.prepared import InsertFrom, Select, Update, given
+from cueapi.prepared import InsertFrom, Instances, Select, Update, given
 from tests.support import make
 from tests.support.together import at_once
 
@@ -35,6 +35,20 @@ def test_one_statement_serves_collections_of_every_size(count: int) -> None:
         found = statement.rows(ids=[account.pk][:count] + [uuid4() for _ in range(count)])
     assert [pk for pk, _ in found] == [account.pk][:count]
     assert len(queries) == 2
+
+
+def test_instances_have_all_columns_or_read_what_they_lack_when_asked() -> None:
+    account = make.account()
+    by_email = {"email": given("email", CharField())}
+    whole = Instances(Account, lambda: Account.objects.filter(**by_email))
+    part = Instances(Account, lambda: Account.objects.filter(**by_email), "id", "plan")
+    with CaptureQueriesContext(connection) as queries:
+        found = whole.first(email=account.email)
+        assert (found, found and found.webhook_secret) == (account, account.webhook_secret)
+    assert len(queries) == 1
+    (partly,) = part.all(email=account.email)
+    assert partly.get_deferred_fields() and partly.webhook_secret == account.webhook_secret
+    assert whole.first(email="nobody") is None
 
 
 def test_an_update_says_how_many_rows_it_changed() -> None:
