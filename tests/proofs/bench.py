@@ -94,7 +94,7 @@ def api(it: Installation, seconds: float) -> Iterator[Line]:
     created: list[str] = []
 
     def create(number: int) -> tuple[str, str, object]:
-        callback = {"url": "https://example.com/hook"}
+        callback = {"url": url_of(port)}  # a name would have DNS measured
         return "POST", "/v1/cues", {"name": f"bench-{number}", "schedule": CRON, "callback": callback}
 
     for what, call in (
@@ -242,6 +242,8 @@ def tasks(it: Installation) -> Lateness:
     empty_task.app.conf.broker_url = empty_task.kombu_url(url)
     it.start_command("worker", EMPTY_WORKER)
     with redis.Redis.from_url(url) as store:
+        empty_task.tell.delay(time.time())  # the first waits for connections to be made
+        empty_task.told(store, 1, within_s=10)
         for _ in range(EMPTY_TASKS):
             empty_task.tell.delay(time.time())
             time.sleep(1 / BESIDE)
