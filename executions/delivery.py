@@ -1,8 +1,8 @@
 """Delivering one lane: claim (a short transaction), send (none), record (a short transaction), until nothing is due.
 
 Only what is about to be sent is claimed, so a crash costs a moment of records. Nobody holds a worker's thread for
-long: after SLICE_S the lane stands in line again, and a lane whose receiver keeps everybody waiting is left; what is
-in flight is recorded when it ends, and brings the lane back.
+long: after SLICE_S the lane claims no more and stands in line again, and a lane whose receiver keeps everybody waiting
+is left; what is in flight is recorded when it ends, and brings the lane back.
 """
 
 import contextlib
@@ -36,7 +36,8 @@ from executions.visits import Visit, Visits
 log = logging.getLogger(__name__)
 
 SENDERS_MAX = 256  # threads of this process that wait for receivers; started only as needed
-SLICE_S = 0.5  # how long a lane has a worker's thread before others have their turn
+SLICE_S = 0.5  # how long a lane may claim before others have their turn
+STAY_MAX_S = 2.0  # how long it has the worker's thread for what it claimed: on a busy machine that takes longer
 GATHER_S = 0.1  # how long those that have landed wait for the others, to be recorded together
 PATIENCE_S = 0.3  # a lane from which nothing came for so long is left
 RECORDED_MAX = 100  # late results in one transaction
@@ -63,7 +64,7 @@ class Claim:
 
 
 def drain(lane: Lane, *, tick: Tick = clock.now, visits: Visits = VISITS) -> None:
-    """Deliver what is due in the lane, within its limits. Returns after about SLICE_S at most.
+    """Deliver what is due in the lane, within its limits. Returns after STAY_MAX_S or so at most.
 
     At once where another of these `visits` is under way, whose visitor then looks again.
     """
@@ -92,22 +93,46 @@ def _stay(lane: Lane, visit: Visit, tick: Tick) -> datetime | None:
 
 def _fly(lane: Lane, flight: Flight, visit: Visit, tick: Tick) -> tuple[datetime | None, bool]:
     """Claim, send and record in turn. When to look at the lane again; whether that is left to what is in flight."""
-    started = heard = time.monotonic()
-    may_have_more = True
-    while True:
-        if visit.was_called() or may_have_more:
-            claim = take(lane, mine=flight.count, now=tick())
-            flight.add(claim.deliveries, claim.room.senders)
-            may_have_more = claim.may_have_left_some
-        if not flight.count and not (may_have_more and claim.deliveries):  # else all has landed while it was sent
-            return claim.room.look_at, False
+    pace, claim = _Pace(), _claim(lane, flight, tick)
+    while flight.count or (claim.may_have_left_some and claim.deliveries):  # they may have landed before we look
         landed = flight.wait(GATHER_S)
         recording.record(landed, now=tick())
-        heard = time.monotonic() if landed else heard
-        if time.monotonic() - heard > PATIENCE_S:
+        if pace.is_kept_waiting(landed):
             return None, True
-        if time.monotonic() - started > SLICE_S or _stopping.is_set():
-            return (tick(), False) if may_have_more else (None, False)
+        if pace.may_claim and (visit.was_called() or claim.may_have_left_some):
+            claim = _claim(lane, flight, tick)
+        elif not pace.may_claim and not (flight.unsent and pace.may_stay):
+            return (tick() if claim.may_have_left_some else None), False
+    return claim.room.look_at, False
+
+
+def _claim(lane: Lane, flight: Flight, tick: Tick) -> Claim:
+    claim = take(lane, mine=flight.count, now=tick())
+    flight.add(claim.deliveries, claim.room.senders)
+    return claim
+
+
+class _Pace:
+    """How long a visit has lasted, and how long nothing has come back."""
+
+    def __init__(self) -> None:
+        self._started = self._heard = time.monotonic()
+
+    @property
+    def may_claim(self) -> bool:
+        return self._lasts_at_most(SLICE_S)
+
+    @property
+    def may_stay(self) -> bool:
+        return self._lasts_at_most(STAY_MAX_S)
+
+    def is_kept_waiting(self, landed: Sequence[Result]) -> bool:
+        now = time.monotonic()
+        self._heard = now if landed else self._heard
+        return now - self._heard > PATIENCE_S
+
+    def _lasts_at_most(self, seconds: float) -> bool:
+        return time.monotonic() - self._started <= seconds and not _stopping.is_set()
 
 
 def _hand_back(unsent: Sequence[Delivery], *, now: datetime) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from uuid import UUID
 
@@ -29,6 +29,7 @@ FAST_SENDERS = 3  # requests at a time that keep a fast receiver busy
 FAST_BATCH = 50  # attempts taken up at a time for a fast receiver
 CAP_WAIT = timedelta(seconds=0.5)  # when an account is at its cap, its other lanes are looked at again after this
 BURST = timedelta(seconds=1)  # a rate may be used up for so long at once
+NEVER = datetime.min.replace(tzinfo=UTC)
 LOOKED_LATELY = timedelta(seconds=5)
 LOST_MARGIN = timedelta(seconds=10)  # a request that has lasted so much longer than it may is not in flight any more
 
@@ -112,9 +113,9 @@ def is_forgotten(destination: Destination, *, now: datetime) -> bool:
     """Whether nobody looks for work for it, though somebody should: with its row locked."""
     if not destination.breaker.room(limits(), now=now):
         return False
-    nudged = destination.nudged_at and destination.nudged_at > now - timedelta(seconds=conf().requeue_after_seconds)
-    looked = destination.looked_at and destination.looked_at > now - LOOKED_LATELY
-    return not nudged and not looked
+    nudged, looked = destination.nudged_at or NEVER, destination.looked_at or NEVER
+    is_on_its_way = nudged > looked and nudged > now - timedelta(seconds=conf().requeue_after_seconds)
+    return not is_on_its_way and looked <= now - LOOKED_LATELY
 
 
 # --- How much may go out ----------------------------------------------------------------------------------------

@@ -77,6 +77,10 @@ class Flight:
         """Claimed and not landed."""
         return len(self._todo) + len(self._flying)
 
+    @property
+    def unsent(self) -> int:
+        return len(self._todo)
+
     def add(self, deliveries: Sequence[Delivery], senders: int) -> None:
         """Send these, so many at a time."""
         with self._changed:

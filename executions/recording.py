@@ -93,12 +93,12 @@ def record(results: Sequence[Result], *, now: datetime) -> None:
 def _write(tried: Sequence[tuple[Tried, Result]], *, now: datetime) -> None:
     bulk.insert([_attempt(result) for _, result in tried])
     cue_lifecycle.count_runs(Counter(one.cue_id for one, _ in tried))
-    _count_usage([one for one, _ in tried], now=now)
     closing.succeed([one for one, result in tried if _just_delivered(one, result)], now=now)
     others = {one.pk: result for one, result in tried if not _just_delivered(one, result)}
     for execution in _in_full(others):
         _settle(execution, others[execution.pk], now=now)
     _tell_destinations(_by_lane(tried), now=now)
+    _count_usage([one for one, _ in tried], now=now)  # the last: all of the account's senders wait for this row
 
 
 def _just_delivered(tried: Tried, result: Result) -> bool:

@@ -21,9 +21,11 @@ class Visit:
         self._called = True
 
     def was_called(self) -> bool:
-        """Whether anybody called since this was last asked."""
-        called, self._called = self._called, False
-        return called
+        """Whether anybody called since this was last asked. Look after asking, not before."""
+        if not self._called:
+            return False
+        self._called = False
+        return True
 
 
 class Visits:

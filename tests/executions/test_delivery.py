@@ -17,7 +17,7 @@ from cues.models import Cue
 from executions import delivery, destinations, lanes, outcomes, recording, recovery
 from executions.flight import Threads
 from executions.lanes import Lane
-from executions.models import Alert, Attempt, Destination, Execution, Notification
+from executions.models import Alert, Attempt, Destination, Execution, Notification, Step
 from executions.states import Status, Trigger
 from executions.transports.webhook import Delivery, Result
 from executions.visits import Visits
@@ -283,6 +283,18 @@ def test_what_was_claimed_and_not_sent_waits_again_and_does_not_count(
     assert cue.run_count == 0
     hold.set()
     eventually(lambda: Execution.objects.filter(status="success").count() == 3, what="those that were sent")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_claimed_is_sent_although_the_time_to_claim_is_over(cue: Cue, receiver: Receiver, monkeypatch) -> None:
+    monkeypatch.setattr(delivery, "SLICE_S", 0.0)
+    monkeypatch.setattr(delivery, "GATHER_S", 0.0)
+    monkeypatch.setattr(destinations, "is_fast", lambda destination: True)
+    for _ in range(20):
+        make.execution(cue, due_at=LONG_AGO)
+    delivery.drain(lane_of(cue), tick=lambda: NOW)
+    eventually(lambda: Execution.objects.filter(status="success").count() == 20, what="all of them")
+    assert not Step.objects.filter(reason__startswith="handed back").exists()
 
 
 @pytest.mark.django_db(transaction=True)

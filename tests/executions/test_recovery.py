@@ -90,6 +90,18 @@ def test_a_lane_that_somebody_looked_at_just_now_is_left_alone() -> None:
     assert recovery.look_at_lanes(NOW + timedelta(seconds=5)) == 1
 
 
+def test_a_lane_that_was_looked_at_since_a_sweep_nudged_it_need_not_wait_for_a_minute() -> None:
+    cue = make.cue(make.account())
+    make.execution(cue, lane="http://busy.example")
+    lane = Lane(cue.account_id, "http://busy.example")
+    nudged = NOW + timedelta(seconds=5)
+    assert recovery.look_at_lanes(nudged) == 1
+    delivery.take(lane, now=nudged + timedelta(seconds=1))
+    make.execution(cue, lane=lane.origin)
+    assert recovery.look_at_lanes(nudged + timedelta(seconds=5)) == 0
+    assert recovery.look_at_lanes(nudged + timedelta(seconds=6)) == 1
+
+
 def test_a_lane_whose_breaker_is_open_is_left_alone_until_its_probe_is_due() -> None:
     cue = make.cue(make.account())
     make.execution(cue)
