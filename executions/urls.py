@@ -11,6 +11,7 @@ from executions.views import (
     ledger,
     outcomes,
     pull,
+    timeline,
     usage,
     workers,
 )
@@ -39,6 +40,7 @@ urlpatterns = [
     path("executions/<str:execution_id>/evidence", outcomes.EvidenceView.as_view()),
     path("executions/<str:execution_id>/verify", outcomes.VerifyView.as_view()),
     path("executions/<str:execution_id>/verification-pending", outcomes.VerificationPendingView.as_view()),
+    path("executions/<str:execution_id>/timeline", timeline.TimelineView.as_view()),
     path("executions/<str:execution_id>/replay", executions.ReplayView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("worker/heartbeat", workers.WorkerHeartbeatView.as_view()),
