@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     # Pulling workers and reports
     long_poll_max_seconds: float = Field(30, ge=0)  # a longer `wait` is shortened to this
     long_poll_waiters_max: int = Field(32, ge=0)  # in one web process; who comes then is answered at once
+    event_stream_seconds: float = Field(300, ge=0)  # how long one stream of events lasts; its client comes back
+    event_streams_per_account: int = Field(4, ge=0)  # over all web processes
+    event_streams_max: int = Field(12, ge=0)  # in one web process: each holds one of its threads
     report_link_hours: float = Field(168, gt=0)  # how long a delivery's report links work
 
     # Time and recovery

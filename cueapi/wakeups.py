@@ -1,16 +1,17 @@
-"""Waiting until something happens for an account, without asking again and again: the long poll.
+"""Waiting until something happens for an account, without asking again and again: the long poll, and streams.
 
-Each web process has one subscription to one channel of the volatile store, and a list of who waits for which
-account. A waiter looks once, sleeps until its account is announced, until something of its own is due, or until its
-time is over, and looks again. An announcement is a nudge: losing one costs seconds, never work.
+Each web process has one subscription to the volatile store, with a channel for work that appears and one for executions
+that change, and a list of who waits for which account. A waiter looks once, sleeps until its account is announced,
+until something of its own is due, or until its time is over, and looks again. An announcement is a nudge: losing one
+costs seconds, never work.
 """
 
 import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from typing import TypeVar
 from uuid import UUID
@@ -23,6 +24,7 @@ from cueapi.volatile import Unavailable, store
 log = logging.getLogger(__name__)
 
 CHANNEL = "wakeups"
+CHANGES = "changes"
 EVERYBODY = ""  # in place of an account
 LISTEN_S = 5.0  # how long the subscriber sleeps when nothing is announced
 RECONNECT_S = 1.0
@@ -30,6 +32,7 @@ LOOK_EVERY_S = 10.0  # in case an announcement got lost
 LOOK_EVERY_DEAF_S = 2.0  # while the store is down
 
 T = TypeVar("T")
+Topic = tuple[str, str]  # a channel, and an account
 
 
 def announce(account_ids: Collection[UUID]) -> None:
@@ -38,14 +41,25 @@ def announce(account_ids: Collection[UUID]) -> None:
         transaction.on_commit(partial(_publish, str(account_id)))
 
 
+def announce_changes(account_ids: Collection[UUID]) -> None:
+    """Tell those who watch these accounts' executions that some changed, once the present transaction commits."""
+    if account_ids:
+        transaction.on_commit(partial(_publish, ",".join(sorted(map(str, set(account_ids)))), CHANGES))
+
+
 def release() -> None:
     """Let everybody who waits, in every process, look once more and go: the server is about to stop."""
     _publish(EVERYBODY)
 
 
-def _publish(whom: str) -> None:
+def release_here() -> None:
+    """The same for this process alone."""
+    _hub().close()
+
+
+def _publish(whom: str, channel: str = CHANNEL) -> None:
     try:
-        store().publish(CHANNEL, whom)
+        store().publish(channel, whom)
     except Unavailable as error:
         log.warning("wakeups.not_published", extra={"error": str(error)})
 
@@ -59,7 +73,7 @@ def wait_for(
     waiters as it may have (LONG_POLL_WAITERS_MAX), this one looks once.
     """
     deadline_s = time.monotonic() + min(wait_s, conf().long_poll_max_seconds)
-    with _hub().seat(account_id) as seat:
+    with _hub().seat(CHANNEL, account_id, at_most=conf().long_poll_waiters_max) as seat:
         while True:
             seat.clear()
             found = look()
@@ -67,11 +81,16 @@ def wait_for(
             if found is not None or seat.is_released or left_s <= 0:
                 return found
             pause_s = min(left_s, _hub().look_every_s, next_s() or left_s)
-            _let_go_of_database()
+            let_go_of_database()
             seat.wait(pause_s)
 
 
-def _let_go_of_database() -> None:
+def seat_for_changes(account_id: UUID) -> AbstractContextManager["Seat"]:
+    """A seat that rings when executions of the account changed; a released one when the process has no more of them."""
+    return _hub().seat(CHANGES, account_id, at_most=conf().event_streams_max)
+
+
+def let_go_of_database() -> None:
     """A waiter needs no connection; a server's are few."""
     if not connection.in_atomic_block:
         connection.close()
@@ -90,7 +109,7 @@ class Hub:
     """Who waits in this process, and the thread that listens for all of them."""
 
     def __init__(self) -> None:
-        self._seats: dict[str, set[Seat]] = defaultdict(set)
+        self._seats: dict[Topic, set[Seat]] = defaultdict(set)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._hears = False
@@ -100,11 +119,11 @@ class Hub:
         return LOOK_EVERY_S if self._hears else LOOK_EVERY_DEAF_S
 
     @contextmanager
-    def seat(self, account_id: UUID) -> Iterator[Seat]:
-        """A seat for as long as the block runs."""
-        key = str(account_id)
+    def seat(self, channel: str, account_id: UUID, *, at_most: int) -> Iterator[Seat]:
+        """A seat for as long as the block runs; one that is released when `at_most` of this channel are taken."""
+        key = channel, str(account_id)
         with self._lock:
-            seat = Seat(is_released=self._waiting >= conf().long_poll_waiters_max)
+            seat = Seat(is_released=self._waiting(channel) >= at_most)
             if not seat.is_released:
                 self._seats[key].add(seat)
                 self._listen_in_background()
@@ -116,9 +135,12 @@ class Hub:
                 if not self._seats[key]:
                     del self._seats[key]
 
-    @property
-    def _waiting(self) -> int:
-        return sum(len(seats) for seats in self._seats.values())
+    def _waiting(self, channel: str) -> int:
+        return sum(len(seats) for topic, seats in self._seats.items() if topic[0] == channel)
+
+    def _topics(self) -> list[Topic]:
+        with self._lock:
+            return list(self._seats)
 
     def _listen_in_background(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -138,21 +160,31 @@ class Hub:
     def _hear(self) -> None:
         """Ring for each announcement. Raises Unavailable when the store goes away."""
         with store().pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
-            subscription.subscribe(CHANNEL)
-            subscription.get_message(timeout=LISTEN_S)  # the confirmation: from here on nothing is missed
+            subscription.subscribe(CHANNEL, CHANGES)
+            for _ in (CHANNEL, CHANGES):
+                subscription.get_message(timeout=LISTEN_S)  # a confirmation: from the last one on nothing is missed
             self._hears = True
-            self._ring(None)
+            self._ring(self._topics())
             while True:
                 message = subscription.get_message(timeout=LISTEN_S)
                 if message is not None:
-                    self._ring(message["data"].decode())
+                    self._heard(message["channel"].decode(), message["data"].decode())
 
-    def _ring(self, account_id: str | None) -> None:
-        """Wake those who wait for this account; None wakes all, EVERYBODY sends them home."""
+    def close(self) -> None:
+        """Everybody looks once more, and goes."""
+        self._ring(self._topics(), is_last=True)
+
+    def _heard(self, channel: str, whom: str) -> None:
+        if whom == EVERYBODY:
+            self.close()
+        else:
+            self._ring([(channel, account_id) for account_id in whom.split(",")])
+
+    def _ring(self, topics: Iterable[Topic], *, is_last: bool = False) -> None:
+        """Wake those who wait for this; the last ring sends them home."""
         with self._lock:
-            accounts = [account_id] if account_id else list(self._seats)
-            for seat in [seat for account in accounts for seat in self._seats.get(account, ())]:
-                seat.is_released = seat.is_released or account_id == EVERYBODY
+            for seat in [seat for topic in topics for seat in self._seats.get(topic, ())]:
+                seat.is_released = seat.is_released or is_last
                 seat.ring()
 
 

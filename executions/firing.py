@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.db.models import QuerySet
 
-from cueapi import clock
+from cueapi import clock, wakeups
 from cueapi.errors import BadRequest, Conflict, NotFound
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
@@ -117,6 +117,7 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
             execution.idempotency_key = order.idempotency_key
             execution.idempotency_hash = _hash(order.body)
         birth.bear([execution], reason="fired by hand", now=now)
+        wakeups.announce_changes({cue.account_id})
     return execution
 
 

@@ -120,6 +120,7 @@ class Execution(models.Model):
             models.Index(fields=["status", "due_at"], condition=Q(due_at__isnull=False), name="execution_due"),
             models.Index(fields=["account", "-created_at", "-id"], name="execution_newest_first"),
             models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
+            models.Index(fields=["account", "updated_at", "id"], name="execution_changed"),
             models.Index(
                 fields=["account", "lane"],
                 condition=Q(status=Status.DELIVERING, transport=Transport.WEBHOOK),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from cueapi import wakeups
 from cueapi.errors import Conflict, Forbidden, NotFound
 from cueapi.models import Account
 from cues import lifecycle as cue_lifecycle
@@ -73,6 +74,7 @@ def report(
         alerts.after_outcome(execution, now=now)
         _finish(execution, now=now)
         chaining.follow(execution, now=now)
+        wakeups.announce_changes({execution.account_id})
     return execution
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet, UUIDField
 
-from cueapi import bulk, usage
+from cueapi import bulk, usage, wakeups
 from cueapi.models import Account
 from cueapi.prepared import Select, given
 from cueapi.turns import taking_turns
@@ -88,6 +88,7 @@ def record(results: Sequence[Result], *, now: datetime) -> None:
     with taking_turns(), transaction.atomic():
         held = [Tried(*row) for row in _tried.rows(ids=by_id)]
         _write([(one, by_id[one.pk]) for one in held if one.attempts == by_id[one.pk].delivery.attempt], now=now)
+        wakeups.announce_changes({one.account_id for one in held})
 
 
 def _write(tried: Sequence[tuple[Tried, Result]], *, now: datetime) -> None:

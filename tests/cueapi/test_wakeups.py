@@ -94,9 +94,9 @@ def test_a_full_house_lets_its_guest_look_once(settings: LazySettings) -> None:
 
 
 def test_who_is_sent_home_goes_although_work_is_announced_meanwhile() -> None:
-    with wakeups._hub().seat(ADA) as seat:
-        wakeups._hub()._ring(wakeups.EVERYBODY)
-        wakeups._hub()._ring(str(ADA))
+    with wakeups._hub().seat(wakeups.CHANNEL, ADA, at_most=1) as seat:
+        wakeups._hub()._heard(wakeups.CHANNEL, wakeups.EVERYBODY)
+        wakeups._hub()._heard(wakeups.CHANNEL, str(ADA))
         assert seat.is_released
 
 
@@ -106,7 +106,7 @@ def test_a_crash_while_looking_frees_the_seat() -> None:
 
     with pytest.raises(RuntimeError):
         wakeups.wait_for(ADA, crash, wait_s=1, next_s=lambda: None)
-    assert wakeups._hub()._waiting == 0
+    assert wakeups._hub()._waiting(wakeups.CHANNEL) == 0
 
 
 def test_without_a_store_waiters_look_every_now_and_then(

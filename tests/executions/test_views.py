@@ -50,6 +50,7 @@ OPEN = {
     "dead-letters",
     "dead-letters/replay",
     "destinations",
+    "events",
     "executions",
     "executions/claim",
     "executions/claimable",

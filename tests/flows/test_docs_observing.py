@@ -1,6 +1,7 @@
 """docs/observing.md, run as printed, and held against what the code knows."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -34,3 +35,9 @@ def test_the_timeline_is_asked_for_as_printed(api: Api) -> None:
 def test_every_kind_and_every_reason_is_described() -> None:
     assert table("Kind") == [kind.value for kind in Kind]
     assert table("Reason") == [reason.value for reason in WaitFor]
+
+
+def test_the_stream_is_opened_as_printed(api: Api, settings: Any) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"event_stream_seconds": 0})
+    answer = send(api, PAGE.curl("/v1/events").replace("-N ", ""))
+    assert answer.getvalue().startswith(b"retry: 2000\nid: ")

@@ -27,6 +27,7 @@ def test_every_operation_answers_as_the_document_says(api: Api, settings: Any, m
     # Calls are made in threads that end, and only the end of a request closes a connection there.
     monkeypatch.setitem(connections["default"].settings_dict, "CONN_MAX_AGE", 0)
     settings.CUEAPI = settings.CUEAPI.model_copy(update={"session_secret": "s" * 40, "long_poll_max_seconds": 0})
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"event_stream_seconds": 0})
     Account.objects.update(rate_limit_per_minute=1_000_000)
 
     def revive(path: str) -> None:
