@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import threading
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +15,10 @@ from cueapi import queue
 from cueapi.volatile import Unavailable, store
 
 BEATS_KEY = "alive:beats"
+WORKERS_KEY = "alive:workers"
 BEAT_SILENT_S = 30
+WORKER_SIGN_EVERY_S = 5.0
+WORKER_SILENT_S = 20
 BEAT_FORGOTTEN_S = 3600  # a beat that was killed is told as silent for this long
 
 
@@ -49,6 +54,38 @@ def beat_ends(beat: str) -> None:
         store().hdel(BEATS_KEY, beat)
     except Unavailable:
         return
+
+
+# --- Workers ----------------------------------------------------------------------------------------------------
+
+
+def leave_signs_of_worker(stopped: threading.Event) -> None:
+    """Leave a sign of this worker process every few seconds until it stops; then take it away."""
+    worker = name_of_this_process()
+    while True:
+        _sign("hset", worker, str(round(time.time(), 3)))
+        if stopped.wait(WORKER_SIGN_EVERY_S):
+            break
+    _sign("hdel", worker)
+
+
+def _sign(command: str, *words: str) -> None:
+    try:
+        getattr(store(), command)(WORKERS_KEY, *words)
+    except Unavailable:
+        return
+
+
+def workers_silent_s(*, now: datetime) -> dict[str, float]:
+    """By worker process, the seconds since its last sign; long silent ones are forgotten. Raises Unavailable."""
+    signs = {_text(name): now.timestamp() - float(at) for name, at in store().hgetall(WORKERS_KEY).items()}
+    gone = [name for name, silent_s in signs.items() if silent_s > BEAT_FORGOTTEN_S]
+    if gone:
+        store().hdel(WORKERS_KEY, *gone)
+    return {name: max(0.0, silent_s) for name, silent_s in signs.items() if name not in gone}
+
+
+# --- All together -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

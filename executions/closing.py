@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue, ScheduleType, Transport
-from executions import alerts, chaining, failures, lifecycle, notifications, overlap
+from executions import alerts, chaining, failures, figures, lifecycle, notifications, overlap
 from executions.models import Execution, Notification, NotificationKind
 from executions.states import FAILURE, Status, Trigger
 
@@ -29,6 +29,7 @@ def close(execution: Execution, to: Status, *, reason: str, now: datetime, stage
     with transaction.atomic(savepoint=False):
         if not lifecycle.move(execution, to, reason=reason, now=now, error_class=failures.classify(facts), **changes):
             return False
+        figures.ended({to: 1})
         _after(execution, to, now=now)
     return True
 
@@ -54,6 +55,7 @@ def succeed(delivered: Sequence[Delivered], *, now: datetime) -> None:
         return
     with transaction.atomic(savepoint=False):
         lifecycle.succeed(delivered, now=now)
+        figures.ended({Status.SUCCESS: len(delivered)})
         cue_lifecycle.mark_ended({one.cue_id for one in delivered}, now=now)
         once = {one.pk: one.cue_id for one in delivered if _is_last(one.triggered_by, one.schedule_type)}
         cue_lifecycle.finish_one_shots(_cues_of_one_shots(once), success=True, now=now)

@@ -1,18 +1,23 @@
-"""The figures of `/metrics`, in Prometheus' terms: how beat does, and how much work waits.
+"""The figures of `/metrics`, in Prometheus' terms: who lives, how much work waits, and what was done so far.
 
-Asked for at each scrape, with the bounded counts of `/health`; nothing is kept in the process. No account is named.
+Asked for at each scrape: bounded counts of what waits, and the counters that all processes keep in the volatile store
+(`cueapi.tally`), so that history is never counted. No account is named.
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cueapi import liveness
+from cueapi import liveness, tally
+from cueapi.volatile import Unavailable
 from cues.models import Cue
-from executions import health
+from executions import figures, health
+from executions.states import FINAL
 
 
 def text(*, now: datetime) -> bytes:
@@ -34,6 +39,9 @@ class _Figures(Collector):
         yield _gauge("broker_up", "1 when the broker takes connections", seen.broker == "ok")
         if seen.database == "ok":
             yield from _waiting(self._now)
+        with contextlib.suppress(Unavailable):
+            yield from _workers(self._now)
+            yield from _counted(tally.read())
 
 
 def _beats(seen: liveness.Health) -> Iterator[Metric]:
@@ -60,7 +68,56 @@ def _waiting(now: datetime) -> Iterator[Metric]:
     for what, count in health.counters(now=now).items():
         waiting.add_metric([what], count)
     yield waiting
+    yield _labelled("backlog_executions", "Due webhooks by the breaker of their lane", "state", health.backlog(now=now))
+    yield _labelled("destinations", "Destinations by the state of their breaker", "state", health.breakers())
     yield _gauge("workers_active", "Pulling workers that were heard of lately", health.workers(now=now)[0])
+
+
+def _workers(now: datetime) -> Iterator[Metric]:
+    silent_s = liveness.workers_silent_s(now=now)
+    yield _labelled("worker_last_sign_age_seconds", "Since the last sign of a worker process", "worker", silent_s)
+    ok = sum(age_s <= liveness.WORKER_SILENT_S for age_s in silent_s.values())
+    states = {"ok": ok, "silent": len(silent_s) - ok}
+    yield _labelled("worker_processes", "Worker processes by state", "state", states)
+
+
+# --- What was done ----------------------------------------------------------------------------------------------
+
+
+Counts = Mapping[str, Mapping[str, int]]
+
+
+def _counted(counts: Counts) -> Iterator[Metric]:
+    """Counters start at zero when the volatile store is emptied."""
+    yield _counter("deliveries", "Attempts by the class of their result", "result", counts.get(figures.DELIVERIES, {}))
+    ended = {str(status): counts.get(figures.ENDED, {}).get(status, 0) for status in sorted(FINAL)}
+    yield _counter("executions_ended", "Executions that ended, by status", "status", ended)
+    yield _counter("sweep_found", "What sweeps found, by sweep", "sweep", counts.get(figures.SWEPT, {}))
+    late, took = counts.get(figures.LATENESS, {}), counts.get(figures.LATENCY, {})
+    words = "From the due time of a webhook to its first attempt"
+    yield _histogram("delivery_lateness_seconds", words, late, figures.LATENESS_BOUNDS_S)
+    yield _histogram("delivery_duration_seconds", "What an attempt took", took, figures.LATENCY_BOUNDS_S)
+
+
+def _counter(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"cueapi_{name}", words, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family
+
+
+def _histogram(name: str, words: str, counts: Mapping[str, int], bounds_s: Sequence[float]) -> Metric:
+    names = [*(str(bound) for bound in bounds_s), tally.BEYOND]
+    sums = accumulate(counts.get(bound, 0) for bound in names)
+    buckets = list(zip(names, sums, strict=True))
+    return HistogramMetricFamily(f"cueapi_{name}", words, buckets=buckets, sum_value=counts.get("sum_ms", 0) / 1000)
+
+
+def _labelled(name: str, words: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"cueapi_{name}", words, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:

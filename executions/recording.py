@@ -19,7 +19,7 @@ from cueapi.prepared import Select, given
 from cueapi.turns import taking_turns
 from cues import lifecycle as cue_lifecycle
 from cues.models import Overlap
-from executions import alerts, closing, destinations, due, lanes, lifecycle, outcomes, retry
+from executions import alerts, closing, destinations, due, figures, lanes, lifecycle, outcomes, retry
 from executions.lanes import Lane
 from executions.models import Attempt, Execution
 from executions.states import FINAL, Status
@@ -99,6 +99,7 @@ def _write(tried: Sequence[tuple[Tried, Result]], *, now: datetime) -> None:
     for execution in _in_full(others):
         _settle(execution, others[execution.pk], now=now)
     _tell_destinations(_by_lane(tried), now=now)
+    figures.delivered([result for _, result in tried])
     _count_usage([one for one, _ in tried], now=now)  # the last: all of the account's senders wait for this row
 
 

@@ -23,6 +23,7 @@ from executions import (
     closing,
     destinations,
     failures,
+    figures,
     firing,
     lanes,
     lifecycle,
@@ -62,6 +63,7 @@ def _run(name: str, step: Callable[[datetime], int], now: datetime) -> int:
         return 0
     if found:
         log.info("sweep.found", extra={"sweep": name, "found": found})
+        figures.swept(name, found)
     return found
 
 

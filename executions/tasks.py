@@ -1,13 +1,14 @@
 """Doors: the Celery tasks. Each reads the clock, calls one stage, and may run twice without harm."""
 
 import sys
+import threading
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_init, worker_shutdown
+from celery.signals import worker_init, worker_ready, worker_shutdown
 
-from cueapi import clock, outbound
+from cueapi import clock, liveness, outbound
 from cueapi.queue import publish
 from executions import delivery, firing, notifications, purging, recovery
 from executions.lanes import Lane
@@ -70,6 +71,22 @@ def take_shorter_turns(**kwargs: Any) -> None:
 def warm_up(**kwargs: Any) -> None:
     """A cue that comes due right after the start is to fire on time too."""
     outbound.warm_up()
+
+
+_worker_stopped = threading.Event()
+
+
+@worker_ready.connect
+def leave_signs(**kwargs: Any) -> None:
+    """So that `/metrics` tells which workers live."""
+    threading.Thread(
+        target=liveness.leave_signs_of_worker, args=(_worker_stopped,), name="signs of life", daemon=True
+    ).start()
+
+
+@worker_shutdown.connect
+def take_signs_away(**kwargs: Any) -> None:
+    _worker_stopped.set()
 
 
 @worker_shutdown.connect

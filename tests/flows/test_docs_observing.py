@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from cueapi import tally
 from executions import firing
 from executions.models import Execution
 from executions.timeline import Kind, WaitFor
@@ -41,3 +43,10 @@ def test_the_stream_is_opened_as_printed(api: Api, settings: Any) -> None:
     settings.CUEAPI = settings.CUEAPI.model_copy(update={"event_stream_seconds": 0})
     answer = send(api, PAGE.curl("/v1/events").replace("-N ", ""))
     assert answer.getvalue().startswith(b"retry: 2000\nid: ")
+
+
+def test_every_metric_is_described(api: Api) -> None:
+    tally.send()
+    answer = send(api, PAGE.curl("/metrics"))
+    families = list(text_string_to_metric_families(answer.content.decode()))
+    assert set(table("Metric")) == {f.name + ("_total" if f.type == "counter" else "") for f in families}
