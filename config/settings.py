@@ -258,8 +258,11 @@ CELERY_BEAT_SCHEDULE = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "cueapi.logging.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"()": "cueapi.logging.LineFormatter"},
+        "json": {"()": "cueapi.logging.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": CUEAPI.log_format}},
     "root": {"handlers": ["stderr"], "level": CUEAPI.log_level},
     "loggers": {
         "celery": {"level": "WARNING"},

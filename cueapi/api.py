@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cueapi import clock, echo_back, idempotency, keys, throttling, usage
+from cueapi import clock, echo_back, idempotency, keys, logging, throttling, usage
 from cueapi.errors import ApiError, ConfirmationRequired
 from cueapi.models import Account, ApiKey
 from cueapi.problems import validation_failed
@@ -39,6 +39,7 @@ class ApiView(APIView):
             raise
         if request.auth is not None:
             self.account = account_of(request)
+            logging.note(account=self.account.pk, cue=kwargs.get("cue_id"), execution=kwargs.get("execution_id"))
             self._count(request, cast(Any, request.auth).limiter_key, self.account.rate_limit_per_minute)
         else:
             self._count(request, f"ip:{throttling.client_address(request)}", throttling.address_limit())

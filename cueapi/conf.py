@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     allowed_hosts: str = "*"  # comma list; the API answers any Host by default
     trusted_proxy_count: int = 0  # how many proxies append to X-Forwarded-For in front of us
     log_level: str = "INFO"
+    log_format: Literal["line", "json"] = "line"
     metrics_token: str = ""  # whoever asks for /metrics sends it as a bearer token; empty: anyone may ask
 
     # Where it keeps things

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from cueapi.errors import BadRequest, RequestTooLarge
 from cueapi.ids import parse_uuid
-from cueapi.logging import request_id
+from cueapi.logging import about, request_id
 from cueapi.problems import respond
 
 BODY_MAX_BYTES = 1_048_576
@@ -36,7 +36,8 @@ class RequestIdMiddleware:
         sent = parse_uuid(request.headers.get("X-Request-Id", ""))
         token = request_id.set(str(sent or uuid.uuid4()))
         try:
-            response = self.get_response(request)
+            with about():  # what the request turns out to be about is forgotten with it
+                response = self.get_response(request)
             response.headers["X-Request-Id"] = str(request_id.get())
             return response
         finally:

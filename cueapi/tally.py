@@ -67,7 +67,7 @@ def send() -> None:
                 pipe.hincrby(KEY, field, number)
             pipe.execute()
     except Unavailable as error:
-        log.warning("tally.lost", extra={"error": str(error)})
+        log.debug("tally.lost", extra={"error": str(error)})
 
 
 def read() -> Mapping[str, Mapping[str, int]]:

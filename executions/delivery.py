@@ -21,6 +21,7 @@ from django.db import DatabaseError, connections, transaction
 
 from cueapi import accounts, clock, usage
 from cueapi.conf import conf
+from cueapi.logging import about
 from cueapi.turns import taking_turns
 from executions import closing, destinations, due, failures, lanes, lifecycle, recording
 from executions.destinations import Room
@@ -81,7 +82,7 @@ def drain(lane: Lane, *, tick: Tick = clock.now, visits: Visits = VISITS) -> Non
 
 def _stay(lane: Lane, visit: Visit, tick: Tick) -> datetime | None:
     """When to look at the lane again, unless what is in flight will say so."""
-    flight = Flight(_senders(), partial(_send, tick=tick), partial(_record_late, lane, tick=tick))
+    flight = Flight(_senders(), partial(_send_in, lane, tick=tick), partial(_record_late, lane, tick=tick))
     look_at, is_left_waiting = _fly(lane, flight, visit, tick)
     unsent, landed = flight.leave()
     recording.record(landed, now=tick())
@@ -141,6 +142,11 @@ def _hand_back(unsent: Sequence[Delivery], *, now: datetime) -> None:
         return
     with taking_turns(), transaction.atomic():
         lifecycle.hand_back({one.execution_id: one.attempt for one in unsent}, now=now)
+
+
+def _send_in(lane: Lane, delivery: Delivery, *, tick: Tick) -> Result:
+    with about(account=lane.account_id, cue=delivery.cue_id, execution=delivery.execution_id):
+        return _send(delivery, tick=tick)
 
 
 def _send(delivery: Delivery, *, tick: Tick) -> Result:

@@ -18,6 +18,7 @@ from django.core.mail import send_mail
 from django.db.models import F, QuerySet
 
 from cueapi import outbound
+from cueapi.logging import about
 from cueapi.queue import enqueue
 from executions import letters
 from executions.models import Notification, NotificationKind, NotificationState
@@ -63,6 +64,11 @@ def send_due(notifications: QuerySet[Notification], *, now: datetime) -> int:
 
 
 def _send(notification: Notification, *, now: datetime) -> bool:
+    with about(account=notification.account_id, execution=notification.execution_id):
+        return _send_now(notification, now=now)
+
+
+def _send_now(notification: Notification, *, now: datetime) -> bool:
     if notification.kind == NotificationKind.EMAIL:
         return _claim(notification, now=now) and _attempt(notification, now=now)
     if not _free_to_call.acquire(blocking=False):

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet, UUIDField
 
 from cueapi import bulk, usage, wakeups
+from cueapi.logging import about
 from cueapi.models import Account
 from cueapi.prepared import Select, given
 from cueapi.turns import taking_turns
@@ -97,7 +98,8 @@ def _write(tried: Sequence[tuple[Tried, Result]], *, now: datetime) -> None:
     closing.succeed([one for one, result in tried if _just_delivered(one, result)], now=now)
     others = {one.pk: result for one, result in tried if not _just_delivered(one, result)}
     for execution in _in_full(others):
-        _settle(execution, others[execution.pk], now=now)
+        with about(account=execution.account_id, cue=execution.cue_id, execution=execution.pk):
+            _settle(execution, others[execution.pk], now=now)
     _tell_destinations(_by_lane(tried), now=now)
     figures.delivered([result for _, result in tried])
     _count_usage([one for one, _ in tried], now=now)  # the last: all of the account's senders wait for this row

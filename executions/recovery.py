@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from cueapi import device_login, idempotency, usage
 from cueapi.conf import conf
+from cueapi.logging import about
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue, CueStatus, Transport
 from executions import (
@@ -247,6 +248,7 @@ def _each(ids: Iterable[UUID], status: Status, due_by: datetime, act: Callable[[
         with transaction.atomic():
             for execution in lifecycle.lock([pk], statuses=[status]):
                 if execution.due_at is not None and execution.due_at <= due_by:
-                    act(execution)
+                    with about(account=execution.account_id, cue=execution.cue_id, execution=pk):
+                        act(execution)
                     acted += 1
     return acted

@@ -9,6 +9,7 @@ from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown
 
 from cueapi import clock, liveness, outbound
+from cueapi.logging import about
 from cueapi.queue import publish
 from executions import delivery, firing, notifications, purging, recovery
 from executions.lanes import Lane
@@ -25,7 +26,8 @@ def fire_due(cue_ids: list[str]) -> None:
 
 @shared_task(name="executions.drain")
 def drain(account_id: str, origin: str) -> None:
-    delivery.drain(Lane(UUID(account_id), origin))
+    with about(account=account_id):
+        delivery.drain(Lane(UUID(account_id), origin))
 
 
 @shared_task(name="executions.notify")
