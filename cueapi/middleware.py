@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
+from cueapi import tracing
 from cueapi.errors import BadRequest, RequestTooLarge
 from cueapi.ids import parse_uuid
 from cueapi.logging import about, request_id
@@ -37,11 +38,19 @@ class RequestIdMiddleware:
         token = request_id.set(str(sent or uuid.uuid4()))
         try:
             with about():  # what the request turns out to be about is forgotten with it
-                response = self.get_response(request)
+                response = self._traced(request)
             response.headers["X-Request-Id"] = str(request_id.get())
             return response
         finally:
             request_id.reset(token)
+
+    def _traced(self, request: HttpRequest) -> HttpResponse:
+        parent = tracing.read(request.headers.get(tracing.HEADER))
+        with tracing.span(f"{request.method}", parent, request_id=str(request_id.get())) as span:
+            response = self.get_response(request)
+            route = request.resolver_match.route if request.resolver_match else ""  # not the path: it may hold a token
+            span.tell(http_route=route, http_response_status_code=response.status_code)
+            return response
 
 
 class BodyLimitMiddleware:

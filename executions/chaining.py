@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
 
+from cueapi import tracing
 from cues.models import Cue, VerificationMode
 from executions import birth
 from executions.models import Execution
@@ -47,6 +48,7 @@ def _fire(target: Cue, parent: Execution, *, now: datetime) -> None:
     if Execution.objects.filter(chain_parent=parent, triggered_by=Trigger.CHAIN).exists():
         return
     execution = birth.new(target, now, Trigger.CHAIN, target.payload, now=now)
+    execution.traceparent = tracing.of_execution(parent.pk, parent.traceparent)
     execution.chain_parent, execution.chain_depth = parent, parent.chain_depth + 1
     try:
         with transaction.atomic():

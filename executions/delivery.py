@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any
@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, connections, transaction
 
-from cueapi import accounts, clock, usage
+from cueapi import accounts, clock, tracing, usage
 from cueapi.conf import conf
 from cueapi.logging import about
 from cueapi.turns import taking_turns
@@ -145,8 +145,19 @@ def _hand_back(unsent: Sequence[Delivery], *, now: datetime) -> None:
 
 
 def _send_in(lane: Lane, delivery: Delivery, *, tick: Tick) -> Result:
-    with about(account=lane.account_id, cue=delivery.cue_id, execution=delivery.execution_id):
-        return _send(delivery, tick=tick)
+    """The same for the log, and traced."""
+    ids = {"cue_id": delivery.cue_id, "execution_id": str(delivery.execution_id)}
+    with (
+        about(account=lane.account_id, cue=delivery.cue_id, execution=delivery.execution_id),
+        tracing.span("delivery", delivery.traceparent, **ids, attempt=delivery.attempt) as span,
+    ):
+        result = _send(_traced(delivery, span.traceparent), tick=tick)
+        span.tell(result=result.error_stage or "ok", http_response_status_code=result.http_status or 0)
+    return result
+
+
+def _traced(delivery: Delivery, traceparent: str) -> Delivery:
+    return replace(delivery, traceparent=traceparent) if traceparent else delivery
 
 
 def _send(delivery: Delivery, *, tick: Tick) -> Result:

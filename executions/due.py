@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import CharField, DateTimeField, QuerySet, UUIDField
 
-from cueapi import accounts, clock
+from cueapi import accounts, clock, tracing
 from cueapi.conf import conf
 from cueapi.models import Account
 from cueapi.prepared import Instances, Select, given
@@ -35,6 +35,7 @@ COLUMNS = (
     "cue__callback_headers",
     "cue__delivery_timeout_s",
     "cue__is_lenient",
+    "traceparent",
 )
 
 
@@ -55,6 +56,7 @@ class Due:
     headers: dict[str, str]
     own_time_limit_s: float | None
     is_lenient: bool
+    traceparent: str | None
 
     @property
     def time_limit_s(self) -> float:
@@ -81,6 +83,7 @@ class Due:
             flatten=conf().webhook_flatten_payload,
             payload_names_execution=self.is_lenient,
             heeds_no_retry=conf().receiver_may_end_retries,
+            traceparent=tracing.of_attempt(self.pk, attempt, self.traceparent),
         )
 
 

@@ -97,6 +97,7 @@ class ManualFire:
     send_at: datetime | None = None
     exit_criteria: list[str] | None = None
     idempotency_key: str | None = None
+    traceparent: str | None = None
     body: dict[str, Any] = field(default_factory=dict)
 
 
@@ -112,7 +113,7 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
         if first is not None:
             return first
         execution = birth.new(cue, due_at, Trigger.MANUAL_FIRE, _effective_payload(cue, order), now=now)
-        execution.exit_criteria = order.exit_criteria
+        execution.exit_criteria, execution.traceparent = order.exit_criteria, order.traceparent
         if order.idempotency_key:
             execution.idempotency_key = order.idempotency_key
             execution.idempotency_hash = _hash(order.body)

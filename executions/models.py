@@ -87,6 +87,7 @@ class Execution(models.Model):
     replayed_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replays")
     chain_parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="chained")
     chain_depth = models.PositiveSmallIntegerField(default=0)
+    traceparent = models.CharField(max_length=55, null=True, blank=True, editable=False)  # the caller's; null: its own
     idempotency_key = models.CharField(max_length=256, null=True, blank=True)
     idempotency_hash = models.CharField(max_length=64, null=True, blank=True)
     created_at = models.DateTimeField()

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_init, worker_ready, worker_shutdown
 
-from cueapi import clock, liveness, outbound
+from cueapi import clock, liveness, outbound, tracing
 from cueapi.logging import about
 from cueapi.queue import publish
 from executions import delivery, firing, notifications, purging, recovery
@@ -21,7 +21,8 @@ PURGE_CHAIN_S = 50 * 60  # of all its successors: less than an hour, so that the
 
 @shared_task(name="executions.fire_due")
 def fire_due(cue_ids: list[str]) -> None:
-    firing.fire_due(cue_ids, now=clock.now())
+    with tracing.span("fire", cues=len(cue_ids)) as span:
+        span.tell(executions=firing.fire_due(cue_ids, now=clock.now()))
 
 
 @shared_task(name="executions.drain")

@@ -1,4 +1,4 @@
-"""What changed lately among an account's executions is read by an index: the stream of events."""
+"""What is seen of executions: an index of what changed lately, for the stream of events, and the caller's trace."""
 
 from django.db import migrations, models
 
@@ -9,6 +9,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name="execution",
+            name="traceparent",
+            field=models.CharField(blank=True, editable=False, max_length=55, null=True),
+        ),
         migrations.AddIndex(
             model_name="execution",
             index=models.Index(fields=["account", "updated_at", "id"], name="execution_changed"),

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from cueapi import outbound
+from cueapi import outbound, tracing
 from cueapi.signing import Secrets, canonical_json, signature_headers
 from executions.retry import parse_retry_after
 from executions.transports.reply import outcome_in, storable
@@ -55,6 +55,7 @@ class Delivery:
     flatten: bool
     payload_names_execution: bool  # contract 6.1: only for lenient one-shots
     heeds_no_retry: bool  # the receiver may say that it wants no more tries
+    traceparent: str = ""  # the cue's own header of that name takes its place
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def build(delivery: Delivery, *, now: datetime) -> outbound.OutboundRequest:
     replaced = {name.lower() for name in delivery.headers}
     headers = {name: value for name, value in defaults.items() if name.lower() not in replaced}
     headers |= {name: value for name, value in delivery.headers.items() if name.lower() not in OURS}
+    if delivery.traceparent and tracing.HEADER not in replaced:
+        headers[tracing.HEADER] = delivery.traceparent
     headers |= signature_headers(delivery.secrets, str(delivery.execution_id), body, now=now)
     headers |= {
         "X-CueAPI-Cue-Id": delivery.cue_id,

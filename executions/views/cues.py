@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cueapi import clock, throttling
+from cueapi import clock, throttling, tracing
 from cueapi.api import ApiView, account_of, checked
 from cueapi.conf import conf
 from cueapi.openapi import leads_to, page_parameters, refuses
@@ -84,7 +84,7 @@ class FireView(ApiView):
     def post(self, request: Request, cue_id: str) -> Response:
         cue = services.find(account_of(request), cue_id)
         data = checked(shapes.FireIn(data=request.data))
-        order = _order(data, dict(request.data))
+        order = _order(data, dict(request.data), traceparent=tracing.read(request.headers.get(tracing.HEADER)))
         _count_fire(request)
         execution = firing.fire(cue, order, now=clock.now())
         return Response(shapes.render_fire(execution))
@@ -98,12 +98,13 @@ def _count_fire(request: Request) -> None:
         throttling.take(quota, str(account_of(request).pk), now=clock.now())
 
 
-def _order(data: dict[str, Any], body: dict[str, Any]) -> ManualFire:
+def _order(data: dict[str, Any], body: dict[str, Any], *, traceparent: str | None) -> ManualFire:
     return ManualFire(
         payload_override=data.get("payload_override"),
         merge_strategy=data.get("merge_strategy") or "merge",
         send_at=instant_in(data["send_at"], UTC, where="body.send_at") if data.get("send_at") else None,
         exit_criteria=data.get("exit_criteria"),
         idempotency_key=data.get("idempotency_key"),
+        traceparent=traceparent,
         body=body,
     )

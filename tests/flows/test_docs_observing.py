@@ -1,19 +1,25 @@
 """docs/observing.md, run as printed, and held against what the code knows."""
 
+import io
+import json
+import logging
 import re
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cueapi import tally
-from executions import firing
+from cueapi import clock, tally
+from cueapi.logging import JsonFormatter
+from executions import delivery, firing
+from executions.lanes import Lane
 from executions.models import Execution
 from executions.timeline import Kind, WaitFor
 from tests.support import make
 from tests.support.api import Api
 from tests.support.make import NOW
 from tests.support.printed import ROOT, Page, send
+from tests.support.receiver import Receiver
 
 PAGE = Page("docs/observing.md")
 
@@ -50,3 +56,30 @@ def test_every_metric_is_described(api: Api) -> None:
     answer = send(api, PAGE.curl("/metrics"))
     families = list(text_string_to_metric_families(answer.content.decode()))
     assert set(table("Metric")) == {f.name + ("_total" if f.type == "counter" else "") for f in families}
+
+
+def test_a_fire_keeps_its_caller_s_trace_as_printed(api: Api) -> None:
+    cue = make.recurring(api.account)
+    answer = send(api, PAGE.curl("traceparent: "), CUE_ID=cue.pk)
+    run = Execution.objects.get(pk=answer.json()["id"])
+    assert run.traceparent == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_printed_log_line_has_the_fields_of_a_real_one(api: Api, receiver: Receiver) -> None:
+    handler, lines = logging.StreamHandler(), io.StringIO()
+    handler.setStream(lines)
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger().addHandler(handler)
+    try:
+        cue = make.recurring(api.account, callback_url=receiver.url)
+        delivery.drain(Lane.of(make.execution(cue, due_at=clock.now())))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    (real,) = [
+        line for text in lines.getvalue().splitlines() if (line := json.loads(text))["logger"] == EXAMPLE["logger"]
+    ]
+    assert set(EXAMPLE) == set(real)
+
+
+(TEXT,) = PAGE.blocks("json")
+EXAMPLE = json.loads(TEXT)
