@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from django.db import connection
 
 from cueapi import clock, streams, wakeups
 from cueapi.volatile import store
@@ -130,8 +131,19 @@ def test_a_release_ends_it_and_a_change_wakes_it(api: Api, settings: Any) -> Non
     assert received[-1].startswith(b": come again")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_while_it_waits_it_holds_no_connection(api: Api) -> None:
+    make.execution(make.recurring(api.account), updated_at=clock.now() - 20 * SECOND)
+    answer = stream(api, a_minute_ago())
+    told = iter(answer.streaming_content)
+    assert next(told).startswith(b"retry") and b"execution." in next(told)
+    assert connection.connection is None
+    answer._resource_closers[0]()  # as a server does when its client is gone
+    assert store().zcard(f"streams:{api.account.pk}") == 0
+
+
 @pytest.mark.processes
-def test_a_real_server_streams_holds_no_connection_and_forgets_who_leaves() -> None:
+def test_a_real_server_streams_forgets_who_leaves_and_stops_at_once() -> None:
     with Installation({"EVENT_STREAMS_PER_ACCOUNT": "1"}) as it:
         it.start("broker"), it.start("web")
         headers = {"Authorization": f"Bearer {it.api_key}"}
