@@ -64,6 +64,13 @@ class ApiError(Exception):
         return taught
 
 
+class DatabaseUnavailable(ApiError):
+    """The database does not answer just now. Try again in a moment; with an Idempotency-Key a POST is done once."""
+
+    status = 503
+    code = "database_unavailable"
+
+
 class BadRequest(ApiError):
     """The request cannot be carried out as sent."""
 

@@ -146,6 +146,12 @@ LESSONS: dict[str, Lesson] = {
         "Too many requests", None, "the seconds of Retry-After to pass first", "Retry-After: 12"
     ),
     "internal_error": Lesson("Our fault", None, "nothing of you; the log has the details", "X-Request-Id: …"),
+    "database_unavailable": Lesson(
+        "The database does not answer",
+        None,
+        "another try after the seconds in Retry-After",
+        "Idempotency-Key: order-17",
+    ),
     "service_unavailable": Lesson("Not available now", None, "another try in a moment", None),
     "session_unavailable": Lesson(
         "No sessions here", None, "an API key, or SESSION_SECRET in the server's environment", KEY

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, URLResolver, get_resolver, is_valid_path
 from django.views import defaults
@@ -102,6 +103,9 @@ def as_api_error(exception: Exception) -> ApiError | None:
         return errors.MethodNotAllowed()
     if isinstance(exception, PermissionDenied | exceptions.PermissionDenied):
         return errors.Forbidden()
+    if isinstance(exception, OperationalError | InterfaceError):  # it is down, restarts, or took too long
+        log.error("request.database_failed", exc_info=exception)
+        return errors.DatabaseUnavailable(headers={"Retry-After": "1"})
     if isinstance(exception, SuspiciousOperation):  # Django's own limits, such as that on query parameters
         return errors.BadRequest()
     return None

@@ -31,13 +31,6 @@ return 1
 """
 
 
-class TooManyStreams(RateLimited):
-    """Too many event streams are open. Close one, or try again in some seconds."""
-
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message, headers={"Retry-After": str(RETRY_AFTER_S)})
-
-
 class Place:
     """The place of one stream: where it waits, and its entry in the account's count."""
 
@@ -68,16 +61,20 @@ class Place:
             log.debug("streams.store_unavailable")
 
 
+def _refusal(message: str) -> RateLimited:
+    return RateLimited(message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 @contextmanager
 def place(account_id: UUID) -> Iterator[Place]:
-    """A place for as long as the block runs. Raises TooManyStreams."""
+    """A place for as long as the block runs. Raises RateLimited."""
     with wakeups.seat_for_changes(account_id) as seat:
         if seat.is_released:
-            raise TooManyStreams("This server has no place for another stream now. Try again in some seconds.")
+            raise _refusal("This server has no place for another stream now. Try again in some seconds.")
         taken = Place(account_id, seat)
         if not taken.take():
             most = conf().event_streams_per_account
-            raise TooManyStreams(f"Your account has {most} event streams open. Close one, or try again later.")
+            raise _refusal(f"Your account has {most} event streams open. Close one, or try again later.")
         try:
             yield taken
         finally:

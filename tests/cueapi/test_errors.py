@@ -31,7 +31,7 @@ CONTRACT = {
     422: {"validation_error", "invalid_timezone"},
     429: {"rate_limit_exceeded"},
     500: {"internal_error"},
-    503: {"session_unavailable", "service_unavailable"},
+    503: {"session_unavailable", "service_unavailable", "database_unavailable"},
 }
 BASES = {BadRequest, Forbidden, Conflict}  # raised with a code of their own, or for what has none
 

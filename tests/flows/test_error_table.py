@@ -14,12 +14,16 @@ from typing import Any
 import jwt
 import pytest
 import time_machine
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from config import urls
 from cueapi import clock
+from cueapi.api import ApiView
 from cueapi.models import Account
 from tests.support import login, make
 from tests.support.api import Api
@@ -193,6 +197,7 @@ ROWS: list[tuple[int, str, Row]] = [
 """Every row of the table that needs no setting; those that do have a test of their own below."""
 
 WITH_SETTINGS = {"session_expired", "invalid_session", "user_not_found", "session_unavailable", "internal_error"}
+WITH_SETTINGS |= {"database_unavailable"}
 NEVER = {"no_webhook_secret": "every account has a secret from its first moment on"}
 BEYOND = {
     "invalid_request": "HTTP itself was broken",
@@ -236,10 +241,15 @@ def crash(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("the password is hunter2")
 
 
-class WithBug:
-    """The paths of the server, and one more that crashes."""
+class WithoutDatabase(ApiView):
+    def get(self, request: Request) -> Response:
+        raise OperationalError("connection to server at 10.0.0.7 failed: password hunter2")
 
-    urlpatterns = [path("v1/crash", crash), *urls.urlpatterns]
+
+class WithBug:
+    """The paths of the server, and two more: one crashes, and one finds the database down."""
+
+    urlpatterns = [path("v1/crash", crash), path("v1/down", WithoutDatabase.as_view()), *urls.urlpatterns]
     handler400, handler403, handler404, handler500 = urls.handler400, urls.handler403, urls.handler404, urls.handler500
 
 
@@ -250,6 +260,14 @@ def test_a_bug_is_a_500_that_tells_nothing(api: Api) -> None:
     assert "hunter2" not in answer.content.decode()
     assert (problem.json()["code"], problem.headers["Content-Type"]) == ("internal_error", "application/problem+json")
     assert "hunter2" not in problem.content.decode()
+
+
+def test_a_database_that_is_down_is_a_503_that_says_when_to_come_back(api: Api) -> None:
+    with override_settings(ROOT_URLCONF=WithBug):
+        answer = api.get("/v1/down")
+    refused(answer, 503, "database_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert "hunter2" not in answer.content.decode()
 
 
 # --- The table is whole -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import requests
 
 from tests.support.brokers import BROKERS, Broker
-from tests.support.postgres import running_postgres
+from tests.support.postgres import SURVIVES_A_KILL, postgres_server
 from tests.support.processes import Installation
 
 REQUEST_TIMEOUT_S = 60
@@ -61,7 +62,11 @@ class Client:
         return str(self.get("/v1/auth/webhook-secret")["webhook_secret"])
 
     def _answer(self, method: str, path: str, **options: Any) -> Any:
+        """Waits, as it is told to, while the database is down; GETs only."""
         answer = self._session.request(method, self._base_url + path, timeout=REQUEST_TIMEOUT_S, **options)
+        while method == "GET" and answer.status_code == requests.codes.unavailable:
+            time.sleep(float(answer.headers["Retry-After"]))
+            answer = self._session.request(method, self._base_url + path, timeout=REQUEST_TIMEOUT_S, **options)
         assert answer.ok, f"{method} {path} answered {answer.status_code}: {answer.text}"
         return answer.json()
 
@@ -72,7 +77,11 @@ def running(
 ) -> Iterator[Installation]:
     """An installation with all its processes up, on SQLite or on a private PostgreSQL."""
     if postgres:
-        with running_postgres() as url, running({**environment, "DATABASE_URL": url}, broker=broker) as it:
+        with (
+            postgres_server(SURVIVES_A_KILL) as server,
+            running({**environment, "DATABASE_URL": server.url}, broker=broker) as it,
+        ):
+            it.database_server = server
             yield it
         return
     with Installation(environment, broker=broker) as it:

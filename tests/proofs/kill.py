@@ -1,6 +1,7 @@
 """`kill -9` of the worker, of beat and of the broker, each in the middle of executions that fail at first.
 
 `python -m tests.proofs.kill [--executions 500] [--victims worker,beat,broker] [--database postgres] [--broker redis]`
+On PostgreSQL, `postgres` may be a victim too.
 One-time cues come due in clumps. The receiver answers 500 to the first two attempts of each execution and 200 after
 them. When it has seen 40 % of the first attempts, the victim is killed and started again a moment later. Then every
 execution must reach a final state, none may be lost, and none may have two attempts with the same number, as the
@@ -171,6 +172,12 @@ def await_first_attempts(receiver: Receiver, count: int) -> None:
 
 def revive(it: Installation, victim: str) -> None:
     """Kill it, leave the others alone with that for a moment, and start it again."""
+    if victim == "postgres":
+        assert it.database_server is not None, "killing PostgreSQL wants --database postgres"
+        it.database_server.kill()
+        time.sleep(DOWN_S)
+        it.database_server.start()
+        return
     it.kill(victim)
     time.sleep(DOWN_S)
     it.start(victim)

