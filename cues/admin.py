@@ -54,7 +54,7 @@ class CueAdmin(ConsoleAdmin):
         (None, {"fields": ("id", "name", "description", "account", "state", "created", "updated")}),
         ("Schedule", {"fields": ("schedule", "in_words", "catch_up", "next_run_at", "last_run_at", "periodic_task")}),
         ("Counts", {"fields": ("run_count", "fired_count")}),
-        ("Delivery", {"fields": ("transport", "callback", "callback_header_names", "timeout", "payload_")}),
+        ("Delivery", {"fields": ("transport", "callback", "callback_header_names", "timeout", "rate", "payload_")}),
         ("When it fails", {"fields": ("retries", "on_failure_email", "on_failure_webhook", "on_failure_pause")}),
         ("Outcome", {"fields": ("outcome_deadline", "verification_mode", "assertions", "on_success_fire")}),
         ("Alerts", {"fields": ("alert_consecutive_failures", "alert_missed_window_multiplier", "grace")}),
@@ -66,6 +66,7 @@ class CueAdmin(ConsoleAdmin):
     last_run_at = utc("last_run", "last run")
     grace = plain("alert_grace_s", "grace after a window (seconds)")
     timeout = plain("delivery_timeout_s", "timeout (seconds)")
+    rate = plain("rate_per_minute", "rate (attempts a minute)")
     outcome_deadline = plain("outcome_deadline_s", "outcome deadline (seconds)")
     payload_ = as_json("payload", "payload")
     assertions = as_json("required_assertions", "required assertions")

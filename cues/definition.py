@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cueapi import outbound
-from cueapi.errors import InvalidPayload, InvalidSchedule, InvalidTimezone
+from cueapi.errors import InvalidPayload, InvalidSchedule, InvalidTimezone, ValidationFailed
 from cues import lifecycle, schedule
 from cues.models import (
     DEFAULT_MAX_ATTEMPTS,
@@ -19,6 +19,7 @@ from cues.models import (
     Cue,
     CueStatus,
     ScheduleType,
+    Transport,
     default_backoff,
 )
 from cues.timetable import Timetable
@@ -53,16 +54,30 @@ def set_plain_fields(cue: Cue, data: dict[str, Any]) -> None:
 
 def _set_delivery_and_alerts(cue: Cue, data: dict[str, Any]) -> None:
     if "delivery" in data:
-        part = data["delivery"]
-        cue.delivery_timeout_s = None if part is None else part.get("timeout_seconds", DEFAULT_TIMEOUT_S)
-        cue.outcome_deadline_s = (
-            None if part is None else part.get("outcome_deadline_seconds", DEFAULT_OUTCOME_DEADLINE_S)
-        )
+        _set_delivery(cue, data["delivery"])
     if "alerts" in data:
         part = data["alerts"]
         cue.alert_consecutive_failures = None if part is None else part.get("consecutive_failures", 3)
         cue.alert_missed_window_multiplier = None if part is None else part.get("missed_window_multiplier", 2)
         cue.alert_grace_s = None if part is None else part.get("grace_seconds")
+
+
+def _set_delivery(cue: Cue, part: dict[str, Any] | None) -> None:
+    """A part that names the rate alone leaves the times alone: they are what makes a cue two-phase."""
+    cue.rate_per_minute = None if part is None else part.get("rate_per_minute")
+    if part is not None and part.keys() == {"rate_per_minute"}:
+        return
+    cue.delivery_timeout_s = None if part is None else part.get("timeout_seconds", DEFAULT_TIMEOUT_S)
+    cue.outcome_deadline_s = None if part is None else part.get("outcome_deadline_seconds", DEFAULT_OUTCOME_DEADLINE_S)
+
+
+def refuse_rate_of_worker(cue: Cue) -> None:
+    """Workers come for work at their own pace. Raises ValidationFailed."""
+    if cue.rate_per_minute is not None and cue.transport != Transport.WEBHOOK:
+        raise ValidationFailed.of(
+            "body.delivery.rate_per_minute",
+            "is for webhook cues; the workers of this one decide how often they claim. Leave it out.",
+        )
 
 
 def set_callback(cue: Cue, part: dict[str, Any]) -> None:

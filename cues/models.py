@@ -192,6 +192,7 @@ class Cue(Schedule):
     # "delivery" and "alerts" are null in answers unless set: two-phase delivery hangs on the difference.
     delivery_timeout_s = models.PositiveSmallIntegerField(null=True, blank=True)
     outcome_deadline_s = models.PositiveSmallIntegerField(null=True, blank=True)
+    rate_per_minute = models.PositiveIntegerField(null=True, blank=True)  # attempts that may start; null: no limit
     alert_consecutive_failures = models.PositiveSmallIntegerField(null=True, blank=True)
     alert_missed_window_multiplier = models.PositiveSmallIntegerField(null=True, blank=True)
     alert_grace_s = models.PositiveIntegerField(null=True, blank=True)

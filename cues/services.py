@@ -62,6 +62,7 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
     cue = Cue(account=account, transport=data["transport"], created_at=now, updated_at=now)
     cue.is_lenient = (data.get("schedule") or {}).get("type") in definition.LENIENT_TYPES
     definition.set_plain_fields(cue, data)
+    definition.refuse_rate_of_worker(cue)
     _refuse_unknown_target(cue, data)
     _refuse_taken_name_or_full_plan(cue)
     warnings = [_check_callback(data)]
@@ -106,6 +107,7 @@ def _apply(cue: Cue, data: dict[str, Any], *, now: datetime) -> None:
     was_open, watched = cue.status in OPEN, lifecycle.watched(cue)
     cue.updated_at = now
     definition.set_plain_fields(cue, data)
+    definition.refuse_rate_of_worker(cue)
     if "name" in data:
         _refuse_taken_name(cue)
     _refuse_unknown_target(cue, data)

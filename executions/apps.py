@@ -5,6 +5,7 @@ class ExecutionsConfig(AppConfig):
     name = "executions"
 
     def ready(self) -> None:
-        from executions import lanes  # noqa: PLC0415  models are not loaded before this moment
+        from executions import lanes, pacing  # noqa: PLC0415  models are not loaded before this moment
 
         lanes.follow_cues()
+        pacing.follow_cues()

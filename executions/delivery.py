@@ -23,7 +23,7 @@ from cueapi import accounts, clock, tracing, usage
 from cueapi.conf import conf
 from cueapi.logging import about
 from cueapi.turns import taking_turns
-from executions import closing, destinations, due, failures, lanes, lifecycle, recording
+from executions import closing, destinations, due, failures, lanes, lifecycle, pacing, recording
 from executions.destinations import Room
 from executions.due import Due
 from executions.flight import Flight, Threads
@@ -191,12 +191,14 @@ def take(lane: Lane, *, mine: int = 0, now: datetime) -> Claim:
     with taking_turns(), transaction.atomic():
         destination = destinations.hold(lane)
         room = destinations.room(destination, mine=mine, now=now)
-        ready = _due(lane, room.attempts, now=now)
+        sifted = pacing.sift(lane, partial(_due, lane, room.attempts, now=now), room.attempts, now=now)
+        ready, room = sifted.ready, room if sifted.is_all else replace(room, look_at=now)
         account = due.account_of(lane.account_id) if ready else None
         refused = account is not None and usage.is_refused(account, now=now)
         taken = [] if refused else ready
         if taken:
             lifecycle.start_attempts(taken, due_at=now + max(map(stale_after, taken)), now=now)
+        pacing.spend(lane, sifted, taken, now=now)
         destinations.take(destination, room, len(taken), now=now)
     if refused:
         _refuse(lane, now=now)

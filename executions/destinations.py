@@ -19,6 +19,7 @@ from cues.models import Transport
 from executions.breaker import CLOSED, OPEN, Limits
 from executions.lanes import Lane
 from executions.models import Destination, Execution
+from executions.pace import Pace
 from executions.states import Status
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ FAST_MS, FAST_AFTER = 25, 10  # a receiver is fast when the median of its latest
 FAST_SENDERS = 3  # requests at a time that keep a fast receiver busy
 FAST_BATCH = 50  # attempts taken up at a time for a fast receiver
 CAP_WAIT = timedelta(seconds=0.5)  # when an account is at its cap, its other lanes are looked at again after this
-BURST = timedelta(seconds=1)  # a rate may be used up for so long at once
 NEVER = datetime.min.replace(tzinfo=UTC)
 LOOKED_LATELY = timedelta(seconds=5)
 LOST_MARGIN = timedelta(seconds=10)  # a request that has lasted so much longer than it may is not in flight any more
@@ -172,16 +172,9 @@ def _paced(destination: Destination, *, now: datetime) -> tuple[int, datetime | 
     """How many attempts the destination's rate lets start, and when it lets the next one."""
     if not destination.rate_per_minute:
         return FAST_BATCH, None
-    every, since = _pace(destination, now=now)
-    starting = max(0, (now - since) // every + 1)
-    return starting, since + (starting * every)
-
-
-def _pace(destination: Destination, *, now: datetime) -> tuple[timedelta, datetime]:
-    """The time between two attempts, and from when on they are counted."""
-    every = timedelta(minutes=1) / (destination.rate_per_minute or 1)
-    unused_since = now - BURST if every < BURST else now
-    return every, max(destination.next_at or unused_since, unused_since)
+    pace = Pace.even(destination.rate_per_minute, destination.next_at)
+    starting = pace.starting(now=now)
+    return starting, pace.after(starting, now=now)
 
 
 def take(destination: Destination, room: Room, attempts: int, *, now: datetime) -> None:
@@ -190,8 +183,8 @@ def take(destination: Destination, room: Room, attempts: int, *, now: datetime) 
     if attempts:
         destination.senders = room.senders
         if destination.rate_per_minute:
-            every, since = _pace(destination, now=now)
-            destination.next_at = since + attempts * every
+            pace = Pace.even(destination.rate_per_minute, destination.next_at)
+            destination.next_at = pace.after(attempts, now=now)
         if destination.state != CLOSED:
             lost_at = now + timedelta(seconds=conf().webhook_timeout_seconds) + LOST_MARGIN
             destination.breaker = destination.breaker.probing(lost_at=lost_at)

@@ -36,6 +36,7 @@ COLUMNS = (
     "cue__delivery_timeout_s",
     "cue__is_lenient",
     "traceparent",
+    "cue__rate_per_minute",
 )
 
 
@@ -57,6 +58,7 @@ class Due:
     own_time_limit_s: float | None
     is_lenient: bool
     traceparent: str | None
+    rate_per_minute: int | None  # the cue's own
 
     @property
     def time_limit_s(self) -> float:

@@ -13,10 +13,10 @@ from django.db.models import CharField, DateTimeField, F, OuterRef, QuerySet, Su
 from django.db.models.functions import Coalesce, NullIf
 
 from cueapi import bulk
-from cueapi.prepared import InsertFrom, Update, given
+from cueapi.prepared import InsertFrom, Update, UpdateEach, given
 from cues.models import Cue
 from executions.models import Attempt, Execution, Step
-from executions.states import FINAL, Status, may_follow
+from executions.states import FINAL, WAITING, Status, may_follow
 
 STEP_COLUMNS = ("execution_id", "at", "before", "after", "reason")
 
@@ -170,6 +170,19 @@ def hand_back(attempts: Mapping[UUID, int], *, now: datetime) -> None:
     same: dict[str, Any] = {"reason": "handed back before it was sent", "attempts": F("attempts") - 1, "due_at": now}
     move_all(first, Status.PENDING, now=now, started_at=None, **same)
     move_all(again, Status.RETRYING, now=now, **same)
+
+
+_put_off = UpdateEach(
+    lambda: Execution.objects.filter(pk=given("pk", UUIDField()), status__in=sorted(WAITING)),
+    due_at=given("at", DateTimeField()),
+    paced_at=given("at", DateTimeField()),
+    updated_at=_now,
+)
+
+
+def put_off(times: Mapping[UUID, datetime], *, now: datetime) -> None:
+    """These locked executions wait until then for their cue's rate."""
+    _put_off.run_all([{"pk": pk, "at": at, "now": now} for pk, at in times.items()])
 
 
 def make_ready(locked: Sequence[Execution], *, now: datetime) -> None:

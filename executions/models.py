@@ -50,6 +50,7 @@ class Execution(models.Model):
 
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
     due_at = models.DateTimeField(null=True, blank=True)
+    paced_at = models.DateTimeField(null=True, blank=True)  # the due_at that its cue's rate gave it, while it has that
     is_held = models.BooleanField(default=False)  # pending, and waits for the executions of its cue before it
     attempts = models.PositiveSmallIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -169,6 +170,11 @@ class Execution(models.Model):
         return self.status in FINAL
 
     @property
+    def waits_for_rate(self) -> bool:
+        """Whether its cue's rate has put it off."""
+        return self.paced_at is not None and self.paced_at == self.due_at and self.status in WAITING
+
+    @property
     def criteria(self) -> set[str]:
         """The assertions that a success must carry: this run's own, else its cue's."""
         own = self.exit_criteria
@@ -260,6 +266,20 @@ class Destination(models.Model):
     def breaker(self, breaker: Breaker) -> None:
         for name, value in vars(breaker).items():
             setattr(self, name, value)
+
+
+class CuePace(models.Model):
+    """How far a cue has used up its own rate. Whoever starts attempts of the cue holds the row, as the last one."""
+
+    cue = models.OneToOneField(Cue, primary_key=True, on_delete=models.CASCADE, related_name="pace")
+    rate_per_minute = models.PositiveIntegerField()  # by which those that wait for it were put off
+    next_at = models.DateTimeField(null=True, blank=True)  # when it lets the next attempt start
+    last_at = models.DateTimeField(null=True, blank=True)  # when the last of those that were put off is to start
+
+    cue_id: str
+
+    def __str__(self) -> str:
+        return f"{self.cue_id}: {self.rate_per_minute} a minute"
 
 
 class Worker(models.Model):

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, Min, QuerySet
 
 from cueapi import device_login, idempotency, usage
 from cueapi.conf import conf
@@ -84,7 +84,10 @@ def follow_switches(now: datetime) -> int:
 def nudge_at_their_time(now: datetime) -> int:
     """Executions that come due before the next sweep or two: their lanes are told of it at their time."""
     soon = Execution.objects.due(*WAITING, now=now + HORIZON).filter(transport=Transport.WEBHOOK, due_at__gt=now)
-    found = list(soon.values_list("account_id", "lane", "due_at")[:ROWS_MAX])
+    paced = soon.filter(paced_at=F("due_at")).order_by().values_list("account_id", "lane")
+    found = list(paced.annotate(Min("due_at"))[:ROWS_MAX])  # one leads to the next; there may be thousands
+    others = soon.exclude(paced_at=F("due_at")).values_list("account_id", "lane", "due_at")
+    found += list(others[:ROWS_MAX])
     for account_id, origin, due_at in found:
         lanes.nudge([Lane(account_id, origin)], at=due_at, now=now)
     return len(found)

@@ -79,6 +79,30 @@ def in_the_way(execution: Execution) -> Destination | None:
     return found
 
 
+@dataclass(frozen=True)
+class Wait:
+    """What keeps an execution waiting: its destination, or its cue's rate, which says until when."""
+
+    destination: str
+    state: str
+    reason: str
+    next_probe_at: datetime | None = None
+    rate_per_minute: int | None = None
+    until: datetime | None = None
+
+
+def waits_for(execution: Execution) -> Wait | None:
+    """What keeps this execution waiting, apart from its own time."""
+    destination = in_the_way(execution)
+    if destination is not None:
+        return Wait(destination.lane, destination.state, destination.reason, destination.probe_at)
+    rate = execution.cue.rate_per_minute
+    if not execution.waits_for_rate or rate is None:
+        return None
+    reason = f"Its cue may start {rate} attempts a minute (delivery.rate_per_minute), and others come first."
+    return Wait(execution.lane, CLOSED, reason, rate_per_minute=rate, until=execution.due_at)
+
+
 def open_by_hand(account: Account, destination_id: str, *, now: datetime) -> Sight:
     """Nothing goes out to it until somebody closes it. Raises DestinationNotFound."""
     with transaction.atomic():

@@ -44,8 +44,9 @@ class OnFailureOut(serializers.Serializer):
 
 
 class DeliveryOut(serializers.Serializer):
-    timeout_seconds = fields.Whole()
-    outcome_deadline_seconds = fields.Whole()
+    timeout_seconds = fields.Whole(required=False, help_text="this and the following: not where only a rate was set")
+    outcome_deadline_seconds = fields.Whole(required=False)
+    rate_per_minute = fields.Whole(required=False, help_text="only where it was set")
 
 
 class AlertsOut(serializers.Serializer):
@@ -170,11 +171,13 @@ def _rhythm(cue: Cue) -> dict[str, Any]:
 
 
 def _delivery(cue: Cue) -> dict[str, Any] | None:
+    rate = {} if cue.rate_per_minute is None else {"rate_per_minute": cue.rate_per_minute}
     if not cue.is_two_phase:
-        return None
+        return rate or None
     return {
         "timeout_seconds": cue.delivery_timeout_s or DEFAULT_TIMEOUT_S,
         "outcome_deadline_seconds": cue.outcome_deadline_s or DEFAULT_OUTCOME_DEADLINE_S,
+        **rate,
     }
 
 

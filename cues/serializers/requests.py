@@ -125,6 +125,12 @@ class VerificationIn(Optional):
 class DeliveryIn(Optional):
     timeout_seconds = fields.Whole(min_value=1, max_value=3600)
     outcome_deadline_seconds = fields.Whole(min_value=1, max_value=3600)
+    rate_per_minute = fields.Whole(
+        allow_null=True,
+        min_value=1,
+        max_value=60_000,
+        help_text="attempts that may start, retries included; webhook cues only; named alone, it leaves the other two",
+    )
 
 
 class AlertsIn(Optional):

@@ -18,7 +18,7 @@ from executions.models import Attempt, Execution, Step
 from executions.serializers.outcomes import OutcomeOut, render_outcome
 from executions.states import BreakerState, OutcomeState, Status, Trigger
 from executions.statistics import WINDOW, CueStats
-from executions.steering import in_the_way
+from executions.steering import waits_for
 
 
 class FireIn(Optional):
@@ -105,18 +105,20 @@ def replays_field() -> serializers.ListField:
 
 
 class WaitsFor(serializers.Serializer):
-    """A destination that does not answer, or was opened by hand: the execution waits and spends no attempt."""
+    """A destination that does not answer, or was opened by hand, or its cue's rate: it waits and spends no attempt."""
 
     destination = fields.Text()
     state = serializers.ChoiceField(BreakerState.values)
     reason = fields.Text()
     next_probe_at = fields.Instant(allow_null=True, help_text="null: until it is closed by hand")
+    rate_per_minute = fields.Whole(required=False, help_text="this and the following: where its cue's rate is why")
+    until = fields.Instant(required=False, help_text="when the rate lets it start")
 
 
 class ExecutionDetail(ExecutionOut):
     """One execution with each attempt and each step it took."""
 
-    waits_for = WaitsFor(allow_null=True, help_text="null: no circuit breaker is in its way")
+    waits_for = WaitsFor(allow_null=True, help_text="null: neither a circuit breaker nor its cue's rate is in its way")
     bodies_removed_at = fields.Instant(
         allow_null=True, help_text="when what the receiver answered was removed, because its time was over"
     )
@@ -217,14 +219,16 @@ def render_detail(execution: Execution) -> dict[str, Any]:
 
 
 def _waits_for(execution: Execution) -> dict[str, Any] | None:
-    destination = in_the_way(execution)
-    if destination is None:
+    wait = waits_for(execution)
+    if wait is None:
         return None
+    of_rate = {"rate_per_minute": wait.rate_per_minute, "until": rfc3339(wait.until)}
     return {
-        "destination": destination.lane,
-        "state": destination.state,
-        "reason": destination.reason,
-        "next_probe_at": rfc3339(destination.probe_at),
+        "destination": wait.destination,
+        "state": wait.state,
+        "reason": wait.reason,
+        "next_probe_at": rfc3339(wait.next_probe_at),
+        **(of_rate if wait.rate_per_minute else {}),
     }
 
 
