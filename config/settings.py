@@ -174,6 +174,7 @@ UNFOLD = {
                     admin_list("Executions", "play_circle", "executions_execution"),
                     admin_list("Cues", "alarm", "cues_cue"),
                     admin_list("Alerts", "notifications", "executions_alert"),
+                    admin_list("Destinations", "lan", "executions_destination"),
                     admin_list("Workers", "engineering", "executions_worker"),
                     admin_list("Periodic tasks", "event_repeat", "django_celery_beat_periodictask"),
                     admin_list("Accounts", "group", "cueapi_account"),

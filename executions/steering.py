@@ -9,7 +9,7 @@ from math import ceil
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from cueapi.errors import NotFound
 from cueapi.models import Account
@@ -46,9 +46,13 @@ class Sight:
         return round(sum(answered for _, answered in recent) / len(recent), 3) if recent else None
 
     def latency_ms(self, share: float) -> int | None:
-        """What this share of its latest attempts did not exceed, by nearest rank."""
-        ordered = sorted(duration_ms for duration_ms, _ in self.destination.recent)
-        return ordered[ceil(share * len(ordered)) - 1] if ordered else None
+        return latency_ms(self.destination.recent, share)
+
+
+def latency_ms(recent: Sequence[tuple[int, int]], share: float) -> int | None:
+    """What this share of these attempts did not exceed, by nearest rank."""
+    ordered = sorted(duration_ms for duration_ms, _ in recent)
+    return ordered[ceil(share * len(ordered)) - 1] if ordered else None
 
 
 def sights(account: Account, *, now: datetime) -> Sequence[Sight]:
@@ -64,10 +68,22 @@ def _seen(account_id: UUID, rows: Iterable[Destination], *, now: datetime) -> li
 
 
 def _waiting_by_lane(account_id: UUID) -> Counter[str]:
-    rows = Execution.objects.filter(
-        account=account_id, transport=Transport.WEBHOOK, status__in=sorted(WAITING), due_at__isnull=False
-    )
+    rows = _waiting().filter(account=account_id)
     return Counter(dict(rows.order_by().values_list("lane").annotate(Count("pk"))))
+
+
+def with_backlog(rows: QuerySet[Destination]) -> QuerySet[Destination]:
+    """Each with what waits for it (`waiting`), null for none."""
+    of_lane = _waiting().filter(account=OuterRef("account"), lane=OuterRef("lane")).order_by()
+    counted = of_lane.values("lane").annotate(count=Count("pk")).values("count")
+    return rows.annotate(waiting=Subquery(counted))
+
+
+def _waiting() -> QuerySet[Execution]:
+    rows: QuerySet[Execution] = Execution.objects.filter(
+        transport=Transport.WEBHOOK, status__in=sorted(WAITING), due_at__isnull=False
+    )
+    return rows
 
 
 def in_the_way(execution: Execution) -> Destination | None:

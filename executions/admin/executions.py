@@ -20,7 +20,8 @@ from cueapi.errors import ApiError
 from cueapi.ids import parse_execution_id
 from cues.admin import CueAdmin
 from cues.models import Cue
-from executions import firing
+from executions import firing, steering
+from executions.admin.destinations import in_words
 from executions.models import Alert, Execution, Worker
 from executions.states import OutcomeState, Status
 
@@ -81,7 +82,7 @@ class ExecutionAdmin(ConsoleAdmin):
         "cue__payload",
     )
     fieldsets = (
-        (None, {"fields": ("id", "cue_link", "account", "state", "transport", "triggered_by", "parent")}),
+        (None, {"fields": ("id", "cue_link", "account", "state", "transport", "triggered_by", "parent", "waits")}),
         ("Times", {"fields": (("scheduled", "created"), ("started", "last_attempt"), ("delivered", "closed"), "due")}),
         ("Latest attempt", {"fields": (("attempts", "http_status"), "error_text", "reply")}),
         ("Payload", {"fields": ("payload_", "criteria")}),
@@ -155,6 +156,10 @@ class ExecutionAdmin(ConsoleAdmin):
         if execution.replayed_from:
             return link(execution.replayed_from)
         return link(execution.chain_parent) if execution.chain_parent else None
+
+    @display(description="waits for")
+    def waits(self, execution: Execution) -> str | None:
+        return in_words(steering.waits_for(execution))
 
     def get_fieldsets(self, request: HttpRequest, obj: Execution | None = None) -> Any:
         """A section that has nothing to say stays away."""

@@ -15,7 +15,7 @@ from cueapi import accounts, clock
 from cueapi.models import Account, ApiKey
 from cues.models import Cue
 from executions import firing, lifecycle
-from executions.models import Alert, AlertType, Attempt, Execution, Notification, Worker
+from executions.models import Alert, AlertType, Attempt, Destination, Execution, Notification, Worker
 from executions.states import OutcomeState, Status
 from tests.support.api import Api
 
@@ -29,6 +29,7 @@ NAMES = {
     Execution: "executions/execution",
     Alert: "executions/alert",
     Worker: "executions/worker",
+    Destination: "executions/destination",
     PeriodicTask: "django_celery_beat/periodictask",
     IntervalSchedule: "django_celery_beat/intervalschedule",
     CrontabSchedule: "django_celery_beat/crontabschedule",
@@ -170,6 +171,20 @@ def pulling(account: Account) -> Worker:
     )
 
 
+def down(cue: Cue) -> Destination:
+    """Where the cue's webhooks go, which does not answer."""
+    return Destination.objects.create(
+        account_id=cue.account_id,
+        lane=cue.lane,
+        state="open",
+        reason=f"The receiver said {HOSTILE}",
+        failures=10,
+        recent=[[10, 1], [20, 0]],
+        opened_at=clock.now(),
+        probe_at=clock.now() + timedelta(minutes=1),
+    )
+
+
 @dataclass(frozen=True)
 class World:
     """At least one row of everything that the admin shows."""
@@ -179,12 +194,13 @@ class World:
     one_shot: Cue
     alert: Alert
     worker: Worker
+    destination: Destination
 
     @property
     def rows(self) -> list[Any]:
         tasks = list(PeriodicTask.objects.all())
         schedules = [IntervalSchedule.objects.get(), CrontabSchedule.objects.get()]
-        own = [self.cue, self.one_shot, self.execution, self.alert, self.worker]
+        own = [self.cue, self.one_shot, self.execution, self.alert, self.worker, self.destination]
         return [*own, *tasks, *schedules, self.cue.account, ApiKey.objects.first()]
 
 
@@ -196,4 +212,4 @@ def world(api: Api) -> World:
     replayed = firing.replay(failed(cue), now=clock.now())
     Execution.objects.filter(pk=replayed.pk).update(chain_parent=replayed.replayed_from_id)
     execution = Execution.objects.exclude(pk=replayed.pk).get(cue=cue)
-    return World(cue, execution, one_shot, alerted(execution), pulling(cue.account))
+    return World(cue, execution, one_shot, alerted(execution), pulling(cue.account), down(cue))
