@@ -99,8 +99,8 @@ def _locked(cues: Collection[str]) -> Iterable[CuePace]:
 
 
 def _rates(cues: Collection[str]) -> Mapping[str, int]:
-    with_rate = Cue.objects.filter(pk__in=cues, rate_per_minute__isnull=False)
-    return dict(with_rate.values_list("pk", "rate_per_minute"))
+    rows = Cue.objects.filter(pk__in=cues).values_list("pk", "rate_per_minute")
+    return {cue_id: rate for cue_id, rate in rows if rate is not None}
 
 
 def _within(found: Sequence[Due], paces: Mapping[str, CuePace], *, now: datetime) -> Sequence[Due]:

@@ -7,7 +7,7 @@ import pytest
 
 from cueapi import clock
 from cues.models import Cue
-from tests.support import make
+from tests.support import envelope, make
 from tests.support.api import Api
 from tests.support.make import NOWHERE
 
@@ -78,7 +78,7 @@ def test_what_is_given_is_kept(api: Api) -> None:
         "payload": {"task": "digest", "nested": {"z": [1, 2.5, None]}},
         "retry": {"max_attempts": 10, "backoff_minutes": [0, 1440], "jitter": 0.25},
         "on_failure": {"email": False, "webhook": "http://127.0.0.1:9/failed", "pause": True},
-        "delivery": {"timeout_seconds": 60, "outcome_deadline_seconds": 3600},
+        "delivery": {"timeout_seconds": 60, "outcome_deadline_seconds": 3600, "rate_per_minute": 60_000},
         "alerts": {"consecutive_failures": 5, "missed_window_multiplier": 10, "grace_seconds": 60},
         "catch_up": "skip_missed",
         "verification": {"mode": "manual", "required_assertions": ["done"]},
@@ -98,6 +98,8 @@ def test_what_is_given_is_kept(api: Api) -> None:
         ({"retry": {"jitter": 1}}, {"retry": {"max_attempts": 3, "backoff_minutes": [1, 5, 15], "jitter": 1.0}}),
         ({"on_failure": {"pause": True}}, {"on_failure": {"email": True, "webhook": None, "pause": True}}),
         ({"delivery": {}}, {"delivery": {"timeout_seconds": 30, "outcome_deadline_seconds": 300}}),
+        ({"delivery": {"rate_per_minute": 1}}, {"delivery": {"rate_per_minute": 1}}),
+        ({"delivery": {"rate_per_minute": None}}, {"delivery": None}),
         ({"alerts": {}}, {"alerts": {"consecutive_failures": 3, "missed_window_multiplier": 2}}),
         ({"verification": {}}, {"verification": {"mode": "none", "required_assertions": None}}),
         ({"catch_up": "replay_all"}, {"catch_up": "replay_all_missed"}),
@@ -210,6 +212,27 @@ def test_parts_are_replaced_as_a_whole(api: Api, given: dict, expected: dict) ->
         "alerts": {"consecutive_failures": 9, "missed_window_multiplier": 3},
     }
     assert patch(api, create(api, **full), **given).items() >= expected.items()
+
+
+def test_a_rate_alone_is_changed_without_the_times_of_the_delivery(api: Api) -> None:
+    times = {"timeout_seconds": 9, "outcome_deadline_seconds": 99}
+    cue = create(api, delivery=times)
+    assert patch(api, cue, delivery={"rate_per_minute": 5})["delivery"] == times | {"rate_per_minute": 5}
+    assert patch(api, cue, delivery={"rate_per_minute": None})["delivery"] == times
+    patch(api, cue, delivery=times | {"rate_per_minute": 5})
+    assert patch(api, cue, delivery=times)["delivery"] == times
+    assert patch(api, cue, delivery={"rate_per_minute": 5}, name="other")["delivery"] == times | {"rate_per_minute": 5}
+    assert patch(api, cue, delivery=None)["delivery"] is None
+
+
+def test_a_worker_cue_has_no_rate(api: Api) -> None:
+    body = make.body(transport="worker", delivery={"rate_per_minute": 5})
+    envelope.refused(api.post("/v1/cues", body), 422, "validation_error", "body.delivery.rate_per_minute")
+    cue = create(api, transport="worker", delivery={"rate_per_minute": None})
+    path = f"/v1/cues/{cue['id']}"
+    answer = api.patch(path, {"delivery": {"rate_per_minute": 5}})
+    envelope.refused(answer, 422, "validation_error", "body.delivery.rate_per_minute")
+    assert api.get(path).json()["delivery"] is None
 
 
 def test_null_clears_some_fields_and_leaves_the_others(api: Api) -> None:

@@ -44,8 +44,8 @@ CUE_KEYS = (
     *("name", "description", "schedule", "type", "cron", "at", "timezone", "callback", "callback_url", "url"),
     *("method", "headers", "transport", "worker", "payload", "retry", "max_attempts", "backoff_minutes", "on_failure"),
     *("email", "webhook", "pause", "verification", "mode", "required_assertions", "delivery", "timeout_seconds"),
-    *("outcome_deadline_seconds", "alerts", "consecutive_failures", "missed_window_multiplier", "catch_up"),
-    *("on_success_fire", "require_payload_override", "required_payload_keys", "status"),
+    *("outcome_deadline_seconds", "rate_per_minute", "alerts", "consecutive_failures", "missed_window_multiplier"),
+    *("catch_up", "on_success_fire", "require_payload_override", "required_payload_keys", "status"),
 )
 FIRE_KEYS = ("payload_override", "merge_strategy", "send_at", "exit_criteria", "idempotency_key")
 OUTCOME_KEYS = (

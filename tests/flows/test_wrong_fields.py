@@ -55,6 +55,7 @@ CUE_FIELDS: dict[str, list[Any]] = {
     "delivery": NO_OBJECT,
     "delivery.timeout_seconds": [*NO_WHOLE, 0, 3601, None],
     "delivery.outcome_deadline_seconds": [*NO_WHOLE, 0, 3601, None],
+    "delivery.rate_per_minute": [*NO_WHOLE, 0, 60_001],
     "alerts": NO_OBJECT,
     "alerts.consecutive_failures": [*NO_WHOLE, 0, 101, None],
     "alerts.missed_window_multiplier": [*NO_WHOLE, 0, 11, None],
