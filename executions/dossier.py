@@ -73,7 +73,9 @@ def _destination(execution: Execution) -> Destination | None:
 
 
 def _in_the_way(execution: Execution, destination: Destination | None, *, now: datetime) -> WaitFor | None:
-    """Of an execution that is due; the rest of what it may wait for is a free worker."""
+    """Of an execution that is due, or put off by its cue's rate; the rest of what it may wait for is a free worker."""
+    if execution.waits_for_rate:
+        return WaitFor.RATE
     if destination is None or execution.due_at is None or execution.due_at > now:
         return None
     if destination.state != BreakerState.CLOSED:

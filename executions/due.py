@@ -35,8 +35,8 @@ COLUMNS = (
     "cue__callback_headers",
     "cue__delivery_timeout_s",
     "cue__is_lenient",
-    "traceparent",
     "cue__rate_per_minute",
+    "traceparent",
 )
 
 
@@ -57,8 +57,8 @@ class Due:
     headers: dict[str, str]
     own_time_limit_s: float | None
     is_lenient: bool
-    traceparent: str | None
     rate_per_minute: int | None  # the cue's own
+    traceparent: str | None
 
     @property
     def time_limit_s(self) -> float:

@@ -64,7 +64,7 @@ class WaitFor(StrEnum):
     OVERLAP = "overlap"  # the executions of its cue before it
     RETRY = "retry"  # the wait between two attempts
     BREAKER = "breaker"  # its destination to answer again
-    RATE = "rate"  # the rate of its destination
+    RATE = "rate"  # the rate of its destination, or its cue's own
     CONCURRENCY = "concurrency"  # a place among the requests in flight
     LANE = "lane"  # its turn: which of breaker, rate, concurrency or a free worker was in the way is not kept
     WORKER = "worker"  # a pulling worker to claim it
