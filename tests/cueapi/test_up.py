@@ -21,7 +21,8 @@ from cueapi.management import banner, first_login, ports
 from cueapi.management.commands import up
 from cueapi.models import Account
 from tests.support.deadline import eventually
-from tests.support.processes import ROOT, free_port, installation_environment
+from tests.support.ports import free_port
+from tests.support.processes import ROOT, installation_environment
 
 NOW = datetime(2031, 5, 4, 9, tzinfo=UTC)
 

@@ -28,7 +28,8 @@ from cueapi.management.demo.screen import Row, Screen, Timeline, stamp_of, table
 from cueapi.management.demo.server import Server
 from cueapi.signing import signature
 from tests.support.deadline import eventually
-from tests.support.processes import NAMES, ROOT, Installation, free_port, installation_environment
+from tests.support.ports import free_port
+from tests.support.processes import NAMES, ROOT, Installation, installation_environment
 from tests.support.receiver import Answer, Received
 from tests.support.receiver import Receiver as StandIn
 

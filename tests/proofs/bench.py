@@ -30,7 +30,8 @@ from tests.proofs.herd import CRON, EVERY, installation
 from tests.proofs.sink import Seen, Sink, sinks, url_of
 from tests.support.deadline import eventually
 from tests.support.filler import ask, change, fill
-from tests.support.processes import ROOT, Installation, free_port
+from tests.support.ports import free_port
+from tests.support.processes import ROOT, Installation
 
 DESTINATIONS = 20
 PAGE = ROOT / "docs" / "benchmarks.md"

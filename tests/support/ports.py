@@ -3,14 +3,11 @@
 import random
 import socket
 
+from cueapi.management.processes import free_port
+
+__all__ = ["free_port", "free_port_for_slow_starters"]
+
 BELOW_EPHEMERAL = range(20_000, 32_000)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def free_port_for_slow_starters() -> int:
