@@ -16,7 +16,8 @@ ROOT_DIR: Path = Path(__file__).resolve().parent.parent
 def load() -> Settings:
     """The settings of this process. Raises ImproperlyConfigured where a needed one is missing."""
     var_dir = Path(os.environ.get("VAR_DIR", ROOT_DIR / "var")).resolve()
-    settings = Settings(_env_file=(var_dir / "secrets.env", ROOT_DIR / ".env"), var_dir=var_dir)  # type: ignore[call-arg]
+    dotenv = Path(os.environ.get("DOTENV", ROOT_DIR / ".env"))  # DOTENV: another file instead, which need not exist
+    settings = Settings(_env_file=(var_dir / "secrets.env", dotenv), var_dir=var_dir)  # type: ignore[call-arg]
     if not settings.secret_key:
         raise ImproperlyConfigured(
             "SECRET_KEY is not set. Run `make up` once, which makes one in var/secrets.env, or put your own "

@@ -47,6 +47,11 @@ def write_private(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def lend_secrets() -> None:
+    """Secrets for this process alone, for a command that keeps nothing: they let the settings load."""
+    os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
+
+
 def main() -> None:
     folder = var_dir()
     try:
