@@ -144,11 +144,16 @@ def test_two_workers_at_once_start_no_more_than_one_would(slow: Cue) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_nor_do_they_while_the_cue_moves_from_one_destination_to_another(slow: Cue) -> None:
-    for lane in ("http://a.example", "http://b.example", "http://c.example"):
-        flood(slow, 3, lane=lane)
     lanes = [Lane(slow.account_id, f"http://{name}.example") for name in "abc"]
-    claims = at_once([partial(delivery.take, lane, now=NOW) for lane in lanes])
-    assert sum(len(claim.deliveries) for claim in claims) == 1
+    for lane in lanes:
+        flood(slow, 12, lane=lane.origin)
+    started = []
+    for minute in range(8):
+        now = NOW + minute * MINUTE
+        Execution.objects.filter(status=Status.PENDING).update(due_at=now)
+        claims = at_once([partial(delivery.take, lane, now=now) for lane in lanes])
+        started.append(sum(len(claim.deliveries) for claim in claims))
+    assert started == [1] * 8
 
 
 # --- Others of the same destination -----------------------------------------------------------------------------

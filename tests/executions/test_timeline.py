@@ -148,6 +148,13 @@ def test_a_pulled_run_tells_its_claim_its_lease_and_its_outcome(api: Api) -> Non
     assert only(entries, Kind.FINAL).summary.startswith("It ended in success")
 
 
+def test_a_run_that_its_cues_rate_put_off_waits_for_the_rate(cue: Cue) -> None:
+    until = NOW + MINUTE
+    run = make.execution(cue, due_at=until, paced_at=until)
+    lifecycle.born([run], reason="fired by hand")
+    assert waits(told(run, NOW + 2 * SECOND))[-1][0] == "rate"
+
+
 def test_replays_are_told_both_ways(cue: Cue) -> None:
     run = make.execution(cue, status=Status.FAILED)
     replay = firing.replay(run, now=NOW + MINUTE)
