@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres test-brokers check format lint types layers migrations fmt clean prove-kill prove-rolling prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
+.PHONY: help up demo test test-sqlite test-postgres test-brokers check format lint types layers migrations fmt clean prove-kill prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ up: .venv/.installed ## Run everything in this terminal; PORT=8001 moves it
 
 demo: .venv/.installed ## Watch cues run, retry, escalate and recur on a running installation
 	@$(BIN)/python manage.py demo
+
+selftest: .venv/.installed ## Prove this installation's code and configuration, with kills; about two minutes
+	@$(BIN)/python manage.py selftest
 
 test: test-sqlite test-postgres ## Run the tests on SQLite, then those about the database on PostgreSQL
 

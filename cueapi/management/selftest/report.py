@@ -22,7 +22,7 @@ class Writer(Protocol):
 
 
 class Screen:
-    """Writes each line at once. The progress is one line that changes, or a line every ten seconds without a terminal."""
+    """Writes each line at once; the progress in one line that changes, or every ten seconds without a terminal."""
 
     def __init__(self, out: Writer, *, is_terminal: bool) -> None:
         self._out = out

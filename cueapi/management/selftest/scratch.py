@@ -17,7 +17,7 @@ from django.db.utils import ProgrammingError
 
 from cueapi.bootstrap import make_secrets
 from cueapi.conf import Settings
-from cueapi.embedded import broker_redis_url
+from cueapi.embedded import broker_redis_url, broker_socket
 from cueapi.management import undertaker
 from cueapi.management.processes import NAMES, Place, Processes, free_port, scripts_first
 from cueapi.management.selftest.kinds import WEBHOOK_TIMEOUT_S
@@ -85,7 +85,9 @@ def installation(it: Settings, folder: Path, *, is_quick: bool) -> Iterator[Scra
 
 
 def forget(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    """The folder goes, and that of the broker's socket, which is elsewhere where paths are long."""
+    for one in (broker_socket(folder / "var").parent, folder):
+        shutil.rmtree(one, ignore_errors=True)
 
 
 def prepare(it: Settings, folder: Path, *, database_url: str, shortened: Mapping[str, str]) -> Place:
