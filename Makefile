@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres test-brokers check format lint types layers migrations fmt clean prove-kill prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
+.PHONY: help up demo test test-sqlite test-postgres test-brokers check format lint types layers migrations fmt clean prove-kill prove-rounds prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test-brokers: .venv/.installed-dev ## Tell the same stories on PostgreSQL with V
 
 prove-kill: .venv/.installed-dev ## Kill worker, beat and broker amid 500 executions; some minutes
 	@$(BIN)/python -m tests.proofs.kill
+
+prove-rounds: .venv/.installed-dev ## Twenty rounds of the selftest, 2,000 executions each; three quarters of an hour
+	@$(BIN)/python -m tests.proofs.rounds
 
 prove-rolling: .venv/.installed-dev ## Restart two workers one by one amid 300 executions; a minute
 	@$(BIN)/python -m tests.proofs.rolling

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
-from tests.proofs import beats, bench_scheduler, first_webhook, herd, kill, minute
+from tests.proofs import beats, bench, bench_scheduler, first_webhook, herd, kill, minute
 from tests.proofs.client import Client, running
+from tests.proofs.sink import sinks
 from tests.support.deadline import eventually
 from tests.support.processes import Installation
 from tests.support.receiver import Answer, Received, Receiver
@@ -88,6 +89,18 @@ def test_a_herd_is_fired_once_each_and_for_its_time(receiver: Receiver) -> None:
         seen = herd.prove(fresh, receiver, cues=300)
 
     assert (len(seen.made_ms), seen.doubled, seen.wrong) == (300, 0, 0)
+
+
+def test_calls_and_a_burst_are_measured_and_nothing_is_lost_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "RAW_POSTS", 100)
+    monkeypatch.setattr(bench, "LEAD_S", 8)
+    with sinks(3) as sink, bench.fresh("sqlite") as it:
+        calls = list(bench.api(it, 0.3))
+        figures = {line.what: line for line in bench.burst(it, sink, size=60, workers=1)}
+
+    assert [line.ratio and line.ratio > 0 for line in calls] == [True] * 3
+    assert figures["Burst of 60 over 3 destinations"].ratio
+    assert figures["Burst of 60 over 3 destinations: not received, recorded too often"].figure == "0, 0"
 
 
 def test_beat_is_measured_with_many_cues() -> None:

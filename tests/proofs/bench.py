@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -113,11 +113,12 @@ def api(it: Installation, seconds: float) -> Iterator[Line]:
 
 
 def _answers(port: int) -> bool:
-    try:
-        http.client.HTTPConnection("127.0.0.1", port, timeout=2).request("GET", "/")
-    except OSError:
-        return False
-    return True
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+        try:
+            connection.request("GET", "/")
+        except OSError:
+            return False
+        return True
 
 
 Call = Callable[[int], tuple[str, str, object]]
@@ -128,15 +129,15 @@ def calls_per_second(port: int, call: Call, headers: Mapping[str, str], seconds:
     until = time.monotonic() + seconds
 
     def work(which: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        while time.monotonic() < until:
-            method, path, body = call(counts[which] * CLIENTS + which)
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"Content-Type": "application/json", **headers})
-            answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status < 300, text
-            counts[which] += 1
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            while time.monotonic() < until:
+                method, path, body = call(counts[which] * CLIENTS + which)
+                content = None if body is None else json.dumps(body)
+                connection.request(method, path, content, {"Content-Type": "application/json", **headers})
+                answer = connection.getresponse()
+                text = answer.read()
+                assert answer.status < 300, text
+                counts[which] += 1
 
     threads = [threading.Thread(target=work, args=(which,)) for which in range(CLIENTS)]
     for thread in threads:
