@@ -11,6 +11,7 @@ from cueapi.management.selftest.plan import Strike
 from cueapi.management.supervisor import StartError
 
 RECONNECT_S = 30
+CALM_S = 1.0  # at least, between one victim's return and the next kill: a slow machine must get something done
 LOOK_S = 0.1
 
 
@@ -39,7 +40,7 @@ class Killer:
     def _run(self) -> None:
         try:
             for strike in self._strikes:
-                if self._stopping.wait(max(0.0, self._started_s + strike.at_s - time.monotonic())):
+                if self._stopping.wait(max(CALM_S, self._started_s + strike.at_s - time.monotonic())):
                     return
                 self._strike(strike)
         except StartError as problem:
