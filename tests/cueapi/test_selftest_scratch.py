@@ -80,14 +80,19 @@ def test_the_database_is_dropped_when_the_test_breaks_off(url: str, tmp_path: Pa
 
 @pytest.fixture
 def role_without_rights(db_on_postgres: None) -> Iterator[None]:
-    options = connection.settings_dict["OPTIONS"]
-    run("CREATE ROLE selftest_poor")
-    options["assume_role"] = "selftest_poor"
-    connection.close_pool()
+    run("CREATE ROLE selftest_poor LOGIN")
+    users_settings = dict(connection.settings_dict)
+    leave_all_connections()
+    connection.settings_dict["USER"] = "selftest_poor"
     yield
-    del options["assume_role"]
-    connection.close_pool()
+    leave_all_connections()
+    connection.settings_dict.update(users_settings)
     run("DROP ROLE selftest_poor")
+
+
+def leave_all_connections() -> None:
+    connection.close()
+    connection.close_pool()
 
 
 def run(statement: str) -> None:
