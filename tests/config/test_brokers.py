@@ -2,6 +2,7 @@
 
 import pytest
 from django.conf import settings
+from kombu.utils.scheduling import cycle_by_name
 
 from config import brokers
 from executions.lanes import COUNTDOWN_MAX_S
@@ -33,3 +34,17 @@ def test_our_queues_are_classic_and_durable_and_know_priorities() -> None:
 
 def test_no_thread_but_the_main_one_sets_the_prefetch() -> None:
     assert settings.CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION is False
+
+
+def test_the_queues_are_read_in_order_and_now_and_then_from_the_last() -> None:
+    cycle = brokers.MostlyInOrder(["default", "fire", "retries", "deliver"])
+    served = []
+    for _ in range(24):
+        served.append(cycle.consume(4)[0])  # all of them have messages
+        cycle.rotate(served[-1])
+    assert (served.count("default"), served.count("deliver")) == (21, 3)
+    assert served[:7] == ["default"] * 7
+
+
+def test_the_worker_finds_that_order_by_its_name() -> None:
+    assert cycle_by_name(brokers.REDIS["queue_order_strategy"]) is brokers.MostlyInOrder
