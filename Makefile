@@ -23,8 +23,8 @@ up: .venv/.installed ## Run everything in this terminal; PORT=8001 moves it
 demo: .venv/.installed ## Watch cues run, retry, escalate and recur on a running installation
 	@$(BIN)/python manage.py demo
 
-selftest: .venv/.installed ## Prove this installation's code and configuration, with kills; about two minutes
-	@$(BIN)/python manage.py selftest
+selftest: .venv/.installed ## Prove this installation's code and configuration, with kills; about two minutes; ARGS=--quick
+	@$(BIN)/python manage.py selftest $(ARGS)
 
 test: test-sqlite test-postgres ## Run the tests on SQLite, then those about the database on PostgreSQL
 

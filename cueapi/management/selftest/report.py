@@ -44,6 +44,7 @@ class Screen:
     def end_progress(self) -> None:
         if self._is_terminal:
             self._out.write("\r\x1b[K", ending="")
+        self._shown_s = 0.0  # the next thing to follow is told of after ten seconds
 
 
 def settings_told(shortened: Mapping[str, str]) -> str:

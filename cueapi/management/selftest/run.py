@@ -111,8 +111,15 @@ def told(plan: Plan, receivers: Receivers, maker: Maker, killer: Killer, ended: 
 
 
 def read(server: Server, screen: Screen) -> tuple[Life, ...]:
+    """What the server tells of each execution; with four readers some seconds for each thousand."""
     screen.line("Reading what became of each execution …")
-    return tuple(server.lives())
+    started_s = time.monotonic()
+    lives: list[Life] = []
+    for life in server.lives():
+        lives.append(life)
+        screen.progress(time.monotonic() - started_s, f"{len(lives)} read")
+    screen.end_progress()
+    return tuple(lives)
 
 
 def first_lines(it: Scratch, options: Options) -> list[str]:

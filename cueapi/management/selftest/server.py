@@ -42,10 +42,10 @@ class Server:
     def count_ended(self) -> int:
         return int(self.call("GET", f"/v1/executions?limit=1&status__in={ENDED}")["total"])
 
-    def lives(self) -> list[Life]:
+    def lives(self) -> Iterator[Life]:
         """Every execution with its attempts. Call when no new ones are being made."""
         with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(self._life, self._execution_ids()))
+            yield from readers.map(self._life, self._execution_ids())
 
     def _execution_ids(self) -> Iterator[str]:
         offset, has_more = 0, True
