@@ -17,7 +17,7 @@ def kombu_url(url: str) -> str:
 
 TIMES = "empty-task-times"  # a list of [seconds from publishing to running]
 
-app = Celery("empty_task", broker=kombu_url(BROKER))
+app = Celery("empty_task", broker=kombu_url(BROKER), set_as_current=False)  # a test process has another
 app.conf.update(task_ignore_result=True, task_acks_late=True, worker_prefetch_multiplier=1)
 
 
