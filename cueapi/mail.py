@@ -29,6 +29,15 @@ Open this link within 15 minutes to give that device a key to your account. It w
 If you did not ask for this, do not open the link, and nothing happens.
 """
 
+PAGE_TEXT = """Somebody, probably you, asked to sign in to CueAPI as {email} in a browser.
+
+Open this link within 15 minutes, in the browser that you want to sign in. It works once:
+
+{link}
+
+If you did not ask for this, do not open the link, and nothing happens.
+"""
+
 NOTICES = {
     "key_replaced": (
         "Your CueAPI key was replaced",
@@ -60,7 +69,10 @@ def send_notice(notice: str, account: Account, at: str) -> None:
 
 
 def send_link_later(email: str, code: str, link: str) -> None:
-    """Send the sign-in link once the transaction commits; without a mail server, write it to the log."""
+    """Send the sign-in link once the transaction commits; without a mail server, write it to the log.
+
+    `code` is that of the device which signs in; empty for a browser.
+    """
     transaction.on_commit(lambda: _send_or_show_link(email, code, link))
 
 
@@ -84,6 +96,9 @@ def _try_to_send_link(email: str, code: str, link: str) -> None:
 
 def send_link(email: str, code: str, link: str) -> None:
     """Mail the sign-in link. Raises OSError when the mail server does not take it."""
+    if not code:
+        send_mail(SIGN_IN_SUBJECT, PAGE_TEXT.format(email=email, link=link), settings.DEFAULT_FROM_EMAIL, [email])
+        return
     # Anyone may begin a login with any code and any address, so a code that could carry a message is left out.
     device = f"the device that shows the code {code}" if PLAIN_CODE.fullmatch(code) else "a device"
     text = SIGN_IN_TEXT.format(email=email, device=device, link=link)

@@ -4,6 +4,7 @@ import io
 import uuid
 from collections.abc import Callable
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 
 from cueapi import tracing
@@ -13,18 +14,21 @@ from cueapi.logging import about, request_id
 from cueapi.problems import respond
 
 BODY_MAX_BYTES = 1_048_576
+ADMIN = "/admin"
+WITHOUT_PASSWORD = "signed_in_without_password"  # noqa: S105  a mark in the session, set by cueapi.sign_in
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
-# No page runs an inline script. Each relaxation has its reason:
+# No page runs an inline script, and none of our own has an inline style. Each relaxation has its reason:
 # style 'unsafe-inline': Swagger UI and the admin's theme set style attributes, and the theme its colours in a <style>;
 # img data: Swagger UI and the theme draw small icons from their style sheets;
 # script 'unsafe-eval' (admin only): the theme's Alpine.js evaluates the expressions in its templates' attributes.
 PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
-ADMIN_POLICY = f"{PAGE_POLICY}; script-src 'self' 'unsafe-eval'"
+DOCS_POLICY = f"{PAGE_POLICY}; style-src 'self' 'unsafe-inline'"
+ADMIN_POLICY = f"{DOCS_POLICY}; script-src 'self' 'unsafe-eval'"
 
 
 class RequestIdMiddleware:
@@ -86,6 +90,23 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        policy = ADMIN_POLICY if request.path.startswith("/admin") else PAGE_POLICY
-        response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("Content-Security-Policy", policy_of(request.path))
         return response
+
+
+def policy_of(path: str) -> str:
+    if path.startswith(ADMIN):
+        return ADMIN_POLICY
+    return DOCS_POLICY if path == "/docs" else PAGE_POLICY
+
+
+class AdminAsksForPasswordMiddleware:
+    """To the admin, who signed in with a link or a key is nobody yet."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(ADMIN) and request.session.get(WITHOUT_PASSWORD):
+            request.user = AnonymousUser()
+        return self.get_response(request)

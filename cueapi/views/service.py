@@ -1,18 +1,11 @@
 """Doors: what the service says of itself (contract 8.3)."""
 
-from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cueapi import __version__, clock, liveness, serializers
 from cueapi.api import UnlimitedView
-
-
-class FrontDoorView(UnlimitedView):
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> HttpResponse:
-        return HttpResponseRedirect("/docs")
 
 
 class StatusView(UnlimitedView):

@@ -223,8 +223,3 @@ def test_the_page_loads_only_what_this_server_has(anyone: Api) -> None:
 def test_the_page_has_no_script_of_its_own(anyone: Api) -> None:
     scripts = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", anyone.get("/docs").content.decode(), re.S)
     assert [script for script in scripts if script.strip()] == []
-
-
-def test_the_front_door_leads_to_the_page(anyone: Api) -> None:
-    answer = anyone.get("/")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")
