@@ -95,7 +95,7 @@ def _stay(lane: Lane, visit: Visit, tick: Tick) -> datetime | None:
 def _fly(lane: Lane, flight: Flight, visit: Visit, tick: Tick) -> tuple[datetime | None, bool]:
     """Claim, send and record in turn. When to look at the lane again; whether that is left to what is in flight."""
     pace, claim = _Pace(), _claim(lane, flight, tick)
-    while flight.count or (claim.may_have_left_some and claim.deliveries):  # they may have landed before we look
+    while flight.held:
         landed = flight.wait(GATHER_S)
         recording.record(landed, now=tick())
         if pace.is_kept_waiting(landed):
@@ -108,7 +108,7 @@ def _fly(lane: Lane, flight: Flight, visit: Visit, tick: Tick) -> tuple[datetime
 
 
 def _claim(lane: Lane, flight: Flight, tick: Tick) -> Claim:
-    claim = take(lane, mine=flight.count, now=tick())
+    claim = take(lane, mine=flight.held, now=tick())
     flight.add(claim.deliveries, claim.room.senders)
     return claim
 

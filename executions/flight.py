@@ -78,6 +78,12 @@ class Flight:
         return len(self._todo) + len(self._flying)
 
     @property
+    def held(self) -> int:
+        """Claimed, and not yet given out to be recorded: to others they are still under way."""
+        with self._changed:
+            return self.count + len(self._landed)
+
+    @property
     def unsent(self) -> int:
         return len(self._todo)
 

@@ -15,7 +15,7 @@ from cueapi.models import Account
 from cueapi.signing import signature
 from cues.models import Cue
 from executions import delivery, destinations, lanes, outcomes, recording, recovery
-from executions.flight import Threads
+from executions.flight import Flight, Threads
 from executions.lanes import Lane
 from executions.models import Alert, Attempt, Destination, Execution, Notification, Step
 from executions.states import Status, Trigger
@@ -346,6 +346,24 @@ def test_what_lands_before_anybody_looks_does_not_end_the_visit(cue: Cue, monkey
     monkeypatch.setattr(delivery, "_senders", lambda: DoneAtOnce("at once", 1))
     runs = [make.execution(cue) for _ in range(5)]
     deliver(runs[0])
+    assert set(Execution.objects.values_list("status", flat=True)) == {"success"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_has_landed_and_is_not_recorded_does_not_stand_in_its_own_way(cue: Cue, receiver, monkeypatch) -> None:
+    monkeypatch.setattr(delivery, "GATHER_S", 0.0)
+    monkeypatch.setattr(destinations, "is_fast", lambda destination: True)
+    runs = [make.execution(cue) for _ in range(destinations.FAST_BATCH + 10)]
+
+    visitor = threading.current_thread()
+
+    def tick() -> datetime:
+        """A machine so slow that all that is in the air lands before the visitor's next step."""
+        if threading.current_thread() is visitor:
+            eventually(lambda: not any(flight.count for flight in Flight.everyone), what="everything to land")
+        return NOW
+
+    delivery.drain(Lane.of(runs[0]), tick=tick)
     assert set(Execution.objects.values_list("status", flat=True)) == {"success"}
 
 
