@@ -92,12 +92,14 @@ class Due:
 def lock(lane: Lane, statuses: tuple[Status, ...], at_most: int, *, now: datetime) -> Sequence[Due]:
     """The first of the lane's executions in these states that are due and that nobody else holds."""
     latest = now + clock.SKEW
-    rows = _first(statuses, at_most).rows(account=lane.account_id, lane=lane.origin, latest=latest)
+    rows = first(statuses, at_most, COLUMNS).rows(account=lane.account_id, lane=lane.origin, latest=latest)
     return [Due(*row) for row in rows]
 
 
 @cache
-def _first(statuses: tuple[Status, ...], at_most: int) -> Select:
+def first(statuses: tuple[Status, ...], at_most: int, columns: tuple[str, ...]) -> Select:
+    """These columns of the first that are due in a lane, given `account`, `lane` and `latest`: locked."""
+
     def query() -> "QuerySet[Any]":
         rows = Execution.objects.filter(
             account=given("account", UUIDField()),
@@ -106,7 +108,7 @@ def _first(statuses: tuple[Status, ...], at_most: int) -> Select:
             status__in=statuses,
             due_at__lte=given("latest", DateTimeField()),
         )
-        return rows.order_by("due_at").select_for_update(skip_locked=True, of=("self",)).values_list(*COLUMNS)[:at_most]
+        return rows.order_by("due_at").select_for_update(skip_locked=True, of=("self",)).values_list(*columns)[:at_most]
 
     return Select(query)
 

@@ -11,18 +11,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import CharField, DateTimeField, F, QuerySet, UUIDField
+from django.db.models import F
 from django.db.models.signals import post_save
 
 from cueapi import clock
-from cueapi.prepared import Select, given
 from cues.models import Cue, Transport
-from executions import destinations, lanes, lifecycle
+from executions import destinations, due, lanes, lifecycle
 from executions.due import Due
 from executions.lanes import Lane
 from executions.models import CuePace, Execution
@@ -32,6 +31,7 @@ from executions.states import WAITING, Status
 SCANNED_MAX = 1000  # due executions of a lane that are looked at together
 ROUNDS_MAX = 12  # in one transaction; what is left then, the next one puts off
 SCANNED = ((Status.PENDING,), (Status.RETRYING, Status.RETRY_READY))  # apart, as they are taken up
+SCANNED_COLUMNS = ("pk", "cue_id", "due_at", "paced_at")
 
 Look = Callable[[], Sequence[Due]]
 
@@ -163,24 +163,10 @@ def _scan(lane: Lane, at_most: int, *, now: datetime) -> Iterable[Waiting]:
     """The first that are due in the lane, locked."""
     latest = now + clock.SKEW
     for statuses in SCANNED:
-        rows = _due(statuses, at_most).rows(account=lane.account_id, lane=lane.origin, latest=latest)
-        yield from sorted((Waiting(*row) for row in rows), key=lambda one: one.due_at)
-
-
-@cache
-def _due(statuses: tuple[Status, ...], at_most: int) -> Select:
-    def query() -> "QuerySet[Any]":
-        rows = Execution.objects.filter(
-            account=given("account", UUIDField()),
-            lane=given("lane", CharField()),
-            transport=Transport.WEBHOOK,
-            status__in=statuses,
-            due_at__lte=given("latest", DateTimeField()),
+        rows = due.first(statuses, at_most, SCANNED_COLUMNS).rows(
+            account=lane.account_id, lane=lane.origin, latest=latest
         )
-        locked = rows.order_by("due_at").select_for_update(skip_locked=True, of=("self",))
-        return locked.values_list("pk", "cue_id", "due_at", "paced_at")[:at_most]
-
-    return Select(query)
+        yield from sorted((Waiting(*row) for row in rows), key=lambda one: one.due_at)
 
 
 # --- When the rate changes --------------------------------------------------------------------------------------

@@ -128,8 +128,8 @@ class Processes:
             self._bury(process)
 
     def stop_all(self) -> None:
-        """The broker last, so that the others can finish."""
-        for name in sorted(self._processes, key=lambda name: name == "broker"):
+        """The broker and the store last, so that the others can finish."""
+        for name in sorted(self._processes, key=lambda name: name in ("broker", "store")):
             self.stop(name)
 
     def close(self) -> None:
