@@ -8,14 +8,11 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from cueapi.views.errors import ErrorsPageView
 from cueapi.views.login import DevicePageView
 from cueapi.views.service import StatusView
-from cueapi.views.sign_in import link_page, sign_in_page, sign_out
 from executions.views.service import HealthView, MetricsView
 
 urlpatterns = [
     path("", include("executions.pages.urls")),
-    path("login", sign_in_page, name="sign-in"),
-    path("login/link", link_page, name="sign-in-link"),
-    path("logout", sign_out, name="sign-out"),
+    path("", include("cueapi.page_urls")),
     path("health", HealthView.as_view()),
     path("metrics", MetricsView.as_view()),
     path("status", StatusView.as_view()),
