@@ -11,6 +11,7 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -19,7 +20,7 @@ from cueapi import logging
 from cueapi.errors import ApiError
 from cueapi.models import Account
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 SIGN_IN_PATH = "/login"
 
 PLACES = (
@@ -49,7 +50,7 @@ def signed_in(view: View) -> View:
     """Let only accounts in that signed in; the others are asked to, and then come back."""
 
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path(), SIGN_IN_PATH)
         logging.note(account=request.user.pk)
@@ -70,6 +71,11 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **facts: Any
     """A page with the frame that all of them have."""
     places = [Place(path, title, _is_here(path, request.path)) for path, title in PLACES]
     return render(request, template, {"places": places, **facts}, status=status)
+
+
+def missing(request: HttpRequest, why: str) -> HttpResponse:
+    """The page for what is not there, or not this account's."""
+    return page(request, "cueapi/missing.html", status=404, why=why)
 
 
 def _is_here(path: str, here: str) -> bool:

@@ -252,10 +252,11 @@ def _wait(reason: WaitFor, since: datetime, end: datetime | None, now: datetime)
 
 def _attempts(rows: Rows) -> Iterator[Entry]:
     for attempt in rows.attempts:
-        yield _attempt(rows.execution, attempt)
+        yield attempt_entry(rows.execution, attempt)
 
 
-def _attempt(run: Execution, attempt: Attempt) -> Entry:
+def attempt_entry(run: Execution, attempt: Attempt) -> Entry:
+    """What was sent, as far as it is kept, and what came back; without secrets."""
     came = f"answered {attempt.http_status}" if attempt.http_status else "was not answered"
     words = f"Attempt {attempt.number} {came} after {attempt.duration_ms} ms"
     why = f": {attempt.error_message}" if attempt.error_message else "."

@@ -120,6 +120,7 @@ def failed(cue: Cue) -> Execution:
         reason=f"the receiver said {HOSTILE}",
         now=now,
         http_status=500,
+        error_class="http_5xx",
         error_message=f"error {HOSTILE}",
         response_body=f"reply {HOSTILE}",
         outcome_state=OutcomeState.REPORTED_FAILURE,

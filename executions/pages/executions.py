@@ -1,0 +1,90 @@
+"""Doors: the executions of an account as a list, and the same as they change."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_GET
+
+from cueapi import clock
+from cueapi.errors import ApiError
+from cueapi.ids import parse_execution_id
+from cueapi.pages import account_of, page, see_other, signed_in
+from executions.failures import ErrorClass
+from executions.feed import Position, Wanted
+from executions.models import Execution, ExecutionQuerySet
+from executions.pages.reading import Query
+from executions.states import OutcomeState, Status, Trigger
+from executions.views.events import Stream
+
+ROWS_MAX = 50
+LIST_COLUMNS = (
+    *("account_id", "cue_id", "cue__name", "status", "triggered_by", "scheduled_for", "attempts", "http_status"),
+    *("error_message", "outcome_error", "error_class", "outcome_state", "due_at", "created_at", "updated_at"),
+)
+
+
+def rows_of(request: HttpRequest) -> ExecutionQuerySet:
+    """The account's executions with what a list shows of them."""
+    rows: ExecutionQuerySet = Execution.objects.of(account_of(request)).select_related("cue").only(*LIST_COLUMNS)
+    return rows
+
+
+@require_GET
+@signed_in
+def executions_page(request: HttpRequest) -> HttpResponse:
+    query = Query(request)
+    execution_id = query.read("id", parse_execution_id, "That is no execution's id. Paste the whole of it.")
+    if execution_id:
+        return see_other(f"/executions/{execution_id}")
+    columns = {
+        "status": query.choice("status", Status.values),
+        "triggered_by": query.choice("trigger", Trigger.values),
+        "outcome_state": query.choice("outcome", OutcomeState.values),
+        "error_class": query.choice("error", ErrorClass.values),
+        "cue": query.text("cue") or None,
+        "created_at__gte": query.instant("since"),
+        "created_at__lt": query.instant("until"),
+    }
+    wanted: dict[str, Any] = {column: value for column, value in columns.items() if value is not None}
+    sheet = query.sheet(rows_of(request).filter(**wanted), by="created_at")
+    facts: dict[str, Any] = {
+        "sheet": sheet,
+        "newer": query.at(sheet.newer),
+        "older": query.at(sheet.older),
+        "chosen": query.kept,
+        "choices": {"status": Status, "trigger": Trigger, "outcome": OutcomeState, "error": ErrorClass},
+        "live": _live_address(wanted, is_newest=sheet.newer is None),
+    }
+    return page(request, "executions/pages/executions.html", **facts)
+
+
+def _live_address(wanted: dict[str, Any], *, is_newest: bool) -> str | None:
+    """Where the changes of this list come from: only the newest page of one that changes can tell is live."""
+    if not is_newest or not wanted.keys() <= {"cue"}:
+        return None
+    return f"/live?{urlencode(wanted)}" if wanted else "/live"
+
+
+@require_GET
+@signed_in
+def execution_rows(request: HttpRequest) -> HttpResponse:
+    """The rows of these executions, as the list has them, for who keeps it up to date."""
+    named = (parse_execution_id(text) for text in request.GET.get("ids", "").split(",")[:ROWS_MAX])
+    found = rows_of(request).filter(pk__in=[pk for pk in named if pk]).newest_first()
+    return page(request, "executions/pages/execution_rows.html", rows=list(found))
+
+
+@require_GET
+@signed_in
+def live(request: HttpRequest) -> HttpResponseBase:
+    """The account's executions as they change, as Server-Sent Events; the same as GET /v1/events."""
+    wanted = Wanted(cue_id=request.GET.get("cue", "").replace("\x00", "\ufffd") or None)
+    try:
+        stream = Stream(account_of(request), wanted, Position(clock.now()))
+    except ApiError as refusal:
+        return HttpResponse(refusal.message, status=refusal.status, headers=refusal.headers, content_type="text/plain")
+    response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
