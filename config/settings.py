@@ -167,6 +167,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("cueapi/icon.svg")},
     ],
     "SITE_URL": "/docs",
+    "DASHBOARD_CALLBACK": "executions.admin.overview.facts",
     "SHOW_HISTORY": False,
     "SIDEBAR": {
         "navigation": [
@@ -242,6 +243,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "executions.sweep",
         "schedule": 5.0,  # seconds
         "options": {"queue": "default", "expire_seconds": 5},
+    },
+    "count": {
+        "task": "executions.count",
+        "schedule": 60.0,  # seconds
+        "options": {"queue": "default", "expire_seconds": 60},
     },
     "audit of slots": {
         "task": "executions.audit_slots",

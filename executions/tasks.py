@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,11 @@ from celery.signals import worker_init, worker_ready, worker_shutdown
 from cueapi import clock, liveness, outbound, tracing
 from cueapi.logging import about
 from cueapi.queue import publish
-from executions import delivery, firing, notifications, purging, recovery
+from executions import delivery, firing, notifications, purging, recovery, rollup
 from executions.lanes import Lane
 from executions.models import Notification
 
+COUNT_S = 20  # of one message; what is left then, the next minute's goes on with
 PURGE_S = 5  # of one message
 PURGE_CHAIN_S = 50 * 60  # of all its successors: less than an hour, so that there is one at a time
 
@@ -40,6 +42,16 @@ def notify(notification_ids: list[int]) -> None:
 @shared_task(name="executions.sweep")
 def sweep() -> None:
     recovery.sweep(now=clock.now())
+
+
+@shared_task(name="executions.count")
+def count() -> None:
+    """The minute's count of what ended, stretch by stretch, for a few seconds."""
+    now = clock.now()
+    stop_at = time.monotonic() + COUNT_S
+    while rollup.count(now=now) and time.monotonic() < stop_at:
+        pass
+    rollup.forget(now=now)
 
 
 @shared_task(name="executions.audit_slots")

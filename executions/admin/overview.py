@@ -1,0 +1,79 @@
+"""The admin's first page: is everything well, for all accounts together."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest
+from django.urls import reverse
+
+from cueapi import clock, liveness
+from cueapi.clock import rfc3339
+from cueapi.volatile import Unavailable
+from executions import glance, health
+from executions.glance import Places
+from executions.overview import Bar
+
+admin.site.index_template = "executions/admin/index.html"
+
+
+def facts(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Called by the theme for its first page; adds nothing for who may not see executions."""
+    if not _may_see(request):
+        return context
+    now = clock.now()
+    seen = glance.take(None, _places(), over=request.GET.get("range", ""), now=now)
+    return {**context, "glance": seen, "processes": _processes(now)}
+
+
+def _may_see(request: HttpRequest) -> bool:
+    return any(request.user.has_perm(f"executions.{verb}_execution") for verb in ("view", "change"))
+
+
+def _processes(now: datetime) -> list[tuple[str, str, str]]:
+    """What runs, its state in one word, and since when it is silent."""
+    seen = liveness.look(now=now)
+    rows = [("database", seen.database, ""), ("volatile store", seen.volatile, ""), ("broker", seen.broker, "")]
+    rows += [(f"beat {beat.name}", beat.state, f"{beat.silent_s:.0f} s ago") for beat in seen.beats]
+    if not seen.beats:
+        rows.append(("beat", "silent", "none was heard of"))
+    try:
+        signs = liveness.workers_silent_s(now=now)
+    except Unavailable:
+        return rows
+    for name, silent_s in signs.items():
+        state = "ok" if silent_s <= liveness.WORKER_SILENT_S else "silent"
+        rows.append((f"worker {name}", state, f"{silent_s:.0f} s ago"))
+    if not signs:
+        rows.append(("worker", "silent", "none was heard of"))
+    alive, word = health.workers(now=now)
+    return [*rows, ("pulling workers", word, f"{alive} alive")]
+
+
+def _list(name: str, **filters: str) -> str:
+    url = reverse(f"admin:{name}_changelist")
+    return f"{url}?{urlencode(filters)}" if filters else url
+
+
+def _ended(bar: Bar) -> str:
+    return _list("executions_execution", closed_at__gte=rfc3339(bar.start) or "", closed_at__lt=rfc3339(bar.end) or "")
+
+
+def _places() -> Places:
+    executions = "executions_execution"
+    return Places(
+        lists={
+            "executions": _list(executions),
+            "dead": _list(executions, status__exact="failed"),
+            "waiting": _list(executions, status__exact="pending"),
+            "retrying": _list(executions, status__exact="retrying"),
+            "awaited": _list(executions, status__exact="pending_outcome"),
+            "alerts": _list("executions_alert", acknowledged_at__isempty="1"),
+            "destinations": _list("executions_destination", state__exact="open"),
+            "cues": _list("cues_cue"),
+        },
+        ended=_ended,
+        cue=lambda cue_id: reverse("admin:cues_cue_change", args=[quote(cue_id)]),
+    )

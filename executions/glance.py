@@ -1,0 +1,42 @@
+"""The overview as a page shows it: each figure with the list behind it. Whoever shows it says where the lists are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cueapi.models import Account
+from cues.models import Cue
+from executions import chart, overview
+from executions.chart import Chart
+from executions.models import Alert
+from executions.overview import RANGES, Bar, Overview
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the lists are: `lists` by figure, then that of what ended within a bar, and the page of a cue."""
+
+    lists: Mapping[str, str]
+    ended: Callable[[Bar], str]
+    cue: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Glance:
+    overview: Overview
+    chart: Chart
+    lists: Mapping[str, str]
+    failing: Sequence[tuple[Alert, str]]  # with the page of its cue
+    next_due: Sequence[tuple[Cue, str]]
+
+
+def take(account: Account | None, places: Places, *, over: str, now: datetime) -> Glance:
+    """`over` names one of RANGES; any other word is the first of them."""
+    seen = overview.read(account, now=now, over=RANGES.get(over, RANGES["24h"]))
+    return Glance(
+        overview=seen,
+        chart=chart.draw(seen.bars, places.ended),
+        lists=places.lists,
+        failing=[(alert, places.cue(str(alert.cue_id))) for alert in seen.failing[: overview.SHOWN]],
+        next_due=[(cue, places.cue(cue.pk)) for cue in seen.next_due],
+    )

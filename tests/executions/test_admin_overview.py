@@ -1,0 +1,72 @@
+"""The admin's first page: is everything well, for all accounts together."""
+
+from datetime import timedelta
+
+import pytest
+
+from cueapi import clock
+from cueapi.middleware import ADMIN_POLICY
+from executions import rollup
+from executions.models import Execution
+from tests.support.admin import HOSTILE, Admin, World, failed, inline_scripts, recurring, staff, superuser, world
+from tests.support.api import Api
+
+pytestmark = [pytest.mark.django_db, pytest.mark.database]
+
+QUERIES_MAX = 25
+
+
+@pytest.fixture(autouse=True)
+def _loopback_receivers_are_welcome(settings: object) -> None:
+    allowed = {"allow_http_callbacks": True, "callback_allow_cidrs": "127.0.0.0/8"}
+    settings.CUEAPI = settings.CUEAPI.model_copy(update=allowed)
+
+
+@pytest.fixture
+def root(db: None) -> Admin:
+    return superuser()
+
+
+@pytest.fixture
+def rows(api: Api) -> World:
+    return world(api)
+
+
+def test_it_says_what_is_not_well_and_links_to_it(root: Admin, rows: World) -> None:
+    text = root.text("/admin/")
+    assert "1 destination is not answering" in text and "1 cue is failing again and again" in text
+    assert "/admin/executions/destination/?state__exact=open" in text
+    assert inline_scripts(text) == [] and HOSTILE not in text
+    assert root.client.get("/admin/").headers["Content-Security-Policy"] == ADMIN_POLICY
+
+
+def test_a_quiet_installation_is_well(root: Admin) -> None:
+    assert "All is well." in root.text("/admin/")
+
+
+def test_every_figure_leads_to_a_list(root: Admin, rows: World) -> None:
+    now = clock.now()
+    Execution.objects.filter(pk=rows.execution.pk).update(closed_at=now - timedelta(minutes=3))
+    while rollup.count(now=now):
+        pass
+    text = root.text("/admin/?range=7d")
+    links = {part.partition('"')[0].replace("&amp;", "&") for part in text.split('href="')[1:]}
+    lists = [link for link in links if link.startswith("/admin/") and "?" in link]
+    assert len(lists) >= 6
+    for link in lists:
+        assert root.client.get(link).status_code == 200, link
+    (of_bar,) = [link for link in lists if "closed_at__gte" in link]
+    found = root.client.get(of_bar).context["cl"].result_list
+    assert [run.pk for run in found] == [rows.execution.pk]
+
+
+def test_it_costs_the_same_few_queries_however_much_there_is(root: Admin, api: Api, rows: World) -> None:
+    few = root.queries("/admin/")
+    for number in range(5):
+        failed(recurring(api, f"another {number}"))
+    assert root.queries("/admin/") == few < QUERIES_MAX
+
+
+def test_who_may_not_see_executions_sees_none(rows: World) -> None:
+    text = staff("view_apikey").text("/admin/")
+    assert "not answering" not in text and "Next due" not in text
