@@ -42,5 +42,15 @@ def time(instant: datetime | None) -> SafeString:
     """An instant in UTC; pages.js adds the reader's own zone. A dash for none."""
     if instant is None:
         return SafeString("–")
-    text = f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return _time(instant, f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+
+
+@register.filter
+def precise_time(instant: datetime) -> SafeString:
+    """The same with milliseconds."""
+    at = instant.astimezone(UTC)
+    return _time(instant, f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC")
+
+
+def _time(instant: datetime, text: str) -> SafeString:
     return format_html('<time datetime="{}">{}</time>', rfc3339(instant), text)

@@ -19,6 +19,7 @@ from executions.states import OutcomeState, Status, Trigger
 from executions.views.events import Stream
 
 ROWS_MAX = 50
+HEARTBEAT_S = 3.0  # a page that was left is noticed by then, and its place is free
 LIST_COLUMNS = (
     *("account_id", "cue_id", "cue__name", "status", "triggered_by", "scheduled_for", "attempts", "http_status"),
     *("error_message", "outcome_error", "error_class", "outcome_state", "due_at", "created_at", "updated_at"),
@@ -82,7 +83,7 @@ def live(request: HttpRequest) -> HttpResponseBase:
     """The account's executions as they change, as Server-Sent Events; the same as GET /v1/events."""
     wanted = Wanted(cue_id=request.GET.get("cue", "").replace("\x00", "\ufffd") or None)
     try:
-        stream = Stream(account_of(request), wanted, Position(clock.now()))
+        stream = Stream(account_of(request), wanted, Position(clock.now()), heartbeat_s=HEARTBEAT_S)
     except ApiError as refusal:
         return HttpResponse(refusal.message, status=refusal.status, headers=refusal.headers, content_type="text/plain")
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")

@@ -52,8 +52,9 @@ class EventsView(ApiView):
 class Stream:
     """The bytes of one stream. It has its place from the start on, so that a refusal is still an answer."""
 
-    def __init__(self, account: Account, wanted: Wanted, position: Position) -> None:
+    def __init__(self, account: Account, wanted: Wanted, position: Position, heartbeat_s: float = HEARTBEAT_S) -> None:
         self._account, self._wanted, self._position = account, wanted, position
+        self._heartbeat_s = heartbeat_s
         self._held = ExitStack()
         self._place: Place = self._held.enter_context(streams.place(account.pk))
 
@@ -71,7 +72,7 @@ class Stream:
 
     def _told(self) -> Iterator[bytes]:
         seat, ends_s = self._place.seat, time.monotonic() + conf().event_stream_seconds
-        beats_s = time.monotonic() + HEARTBEAT_S
+        beats_s = time.monotonic() + self._heartbeat_s
         while True:
             seat.clear()
             has_more = yield from self._look()
@@ -81,7 +82,7 @@ class Stream:
             if time.monotonic() >= beats_s:
                 self._place.keep()
                 yield shapes.heartbeat(self._position)
-                beats_s = time.monotonic() + HEARTBEAT_S
+                beats_s = time.monotonic() + self._heartbeat_s
             if not has_more:
                 seat.wait(min(LOOK_EVERY_S, left_s))
 

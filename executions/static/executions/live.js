@@ -6,6 +6,7 @@ const says = document.getElementById("live-says");
 const ROWS_MAX = 200;
 const GATHER_MS = 250;
 const AT_ONCE = 50;
+const AGAIN_MS = 5000;
 
 let source = null;
 let changed = new Set();
@@ -55,7 +56,10 @@ function place(row) {
 function start() {
   source = new EventSource(table.dataset.live);
   source.addEventListener("open", () => tell(fresh ? `${fresh} new since you opened this page` : "Connected"));
-  source.addEventListener("error", () => tell(source?.readyState === EventSource.CLOSED ? "Not connected. Reload the page." : "Connecting again…"));
+  source.addEventListener("error", () => {
+    tell("Connecting again…");
+    if (source?.readyState === EventSource.CLOSED) setTimeout(() => source && start(), AGAIN_MS); // it was refused
+  });
   ["execution.created", "execution.updated", "execution.final"].forEach((kind) => source.addEventListener(kind, noted));
   button.setAttribute("aria-pressed", "true");
 }
