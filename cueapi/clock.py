@@ -16,3 +16,8 @@ def rfc3339(instant: datetime | None) -> str | None:
     if instant is None:
         return None
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def utc_text(instant: datetime | None) -> str | None:
+    """`2031-05-04 09:00:00 UTC`, for people; None stays None."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if instant else None

@@ -7,7 +7,7 @@ Whatever users sent reaches a page through `format_html` or a template, which es
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -25,6 +25,8 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.views import ChangeList
+
+from cueapi.clock import utc_text
 
 COUNTED_MAX = 10_000
 EMPTY = "–"
@@ -186,11 +188,6 @@ def as_text(field: str, title: str) -> Callable[..., SafeString | None]:
 
 def utc_time(instant: datetime | None) -> SafeString | None:
     return format_html('<time class="whitespace-nowrap">{}</time>', utc_text(instant)) if instant else None
-
-
-def utc_text(instant: datetime | None) -> str | None:
-    """`2031-05-04 09:00:00 UTC`."""
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if instant else None
 
 
 def pre(text: str | None) -> SafeString | None:

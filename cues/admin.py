@@ -1,7 +1,7 @@
 """The admin pages of cues, and of the periodic tasks through which operators steer them.
 
 A cue's definition comes from the API; here it is read, paused and resumed. `executions.admin` adds what needs
-executions: firing, and the latest runs.
+executions: firing, and how each cue does.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,10 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from cueapi import clock
-from cueapi.console import CheapListAdmin, ConsoleAdmin, as_json, badge, link, plain, pre, utc, utc_text
-from cueapi.errors import ApiError, InvalidSchedule, InvalidTimezone
+from cueapi.clock import utc_text
+from cueapi.console import CheapListAdmin, ConsoleAdmin, as_json, badge, link, plain, pre, utc
+from cueapi.errors import ApiError
+from cueapi.masking import MASK, masked_url
 from cues import beat, foresight, lifecycle, services
 from cues.models import Cue, CueStatus
 from cues.schedule import spell_every
@@ -32,11 +34,10 @@ STATUS_COLORS = {
     CueStatus.COMPLETED: "info",
     CueStatus.FAILED: "danger",
 }
-MASK = "••••"
 
 
 class CueAdmin(ConsoleAdmin):
-    list_display = ("name", "state", "schedule", "next_run_at", "last_run_at", "run_count", "account")
+    list_display = ("name", "state", "in_words", "schedule", "next_run_at", "last_run_at", "run_count", "account")
     list_filter = ("status", "schedule_type", "transport")
     list_select_related = ("account",)
     search_fields = ("name", "=id", "account__email")
@@ -55,7 +56,7 @@ class CueAdmin(ConsoleAdmin):
         ("Schedule", {"fields": ("schedule", "in_words", "catch_up", "next_run_at", "last_run_at", "periodic_task")}),
         ("Counts", {"fields": ("run_count", "fired_count")}),
         ("Delivery", {"fields": ("transport", "callback", "callback_header_names", "timeout", "rate", "payload_")}),
-        ("When it fails", {"fields": ("retries", "on_failure_email", "on_failure_webhook", "on_failure_pause")}),
+        ("When it fails", {"fields": ("retries", "on_failure_email", "failure_webhook", "on_failure_pause")}),
         ("Outcome", {"fields": ("outcome_deadline", "verification_mode", "assertions", "on_success_fire")}),
         ("Alerts", {"fields": ("alert_consecutive_failures", "alert_missed_window_multiplier", "grace")}),
         ("Fire calls", {"fields": ("require_payload_override", "required_keys")}),
@@ -85,14 +86,15 @@ class CueAdmin(ConsoleAdmin):
 
     @display(description="in words")
     def in_words(self, cue: Cue) -> str:
-        try:
-            return foresight.describe(cue)
-        except (InvalidSchedule, InvalidTimezone) as error:
-            return f"cannot be read: {error.message}"
+        return foresight.in_words(cue)
 
     @display(description="callback")
     def callback(self, cue: Cue) -> str | None:
-        return f"{cue.callback_method} {cue.callback_url}" if cue.callback_url else None
+        return f"{cue.callback_method} {masked_url(cue.callback_url)}" if cue.callback_url else None
+
+    @display(description="webhook on failure")
+    def failure_webhook(self, cue: Cue) -> str | None:
+        return masked_url(cue.on_failure_webhook) if cue.on_failure_webhook else None
 
     @display(description="callback headers")
     def callback_header_names(self, cue: Cue) -> SafeString | None:

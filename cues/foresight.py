@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from cueapi.errors import InvalidSchedule, InvalidTimezone
 from cues import definition, history, lifecycle, words
-from cues.models import OPEN, CatchUp, Cue, CueStatus, Overlap
+from cues.models import OPEN, CatchUp, Cue, CueStatus, Overlap, Schedule
 from cues.preview import Due, Preview, preview
 from cues.timetable import Timetable
 from cues.zones import zone
@@ -77,8 +78,16 @@ def of_resume(cue: Cue, *, now: datetime) -> Resumption:
     return Resumption(cue.status, next_run, passed, caught_up, message)
 
 
-def describe(cue: Cue) -> str:
-    """The cue's schedule in words. Raises InvalidSchedule and InvalidTimezone for what cannot be read."""
+def in_words(cue: Schedule) -> str:
+    """The schedule of a cue, or of a past definition of one, in words; of what cannot be read, why not."""
+    try:
+        return describe(cue)
+    except (InvalidSchedule, InvalidTimezone) as error:
+        return f"cannot be read: {error.message}"
+
+
+def describe(cue: Schedule) -> str:
+    """The schedule in words. Raises InvalidSchedule and InvalidTimezone for what cannot be read."""
     timetable = cue.timetable
     if timetable is None:
         return f"Once, at {_utc(cue.at)}"

@@ -14,7 +14,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from cueapi import clock
-from cueapi.console import ConsoleAdmin, Table, badge, excerpt, plain, utc, utc_text
+from cueapi.clock import utc_text
+from cueapi.console import ConsoleAdmin, Table, badge, excerpt, plain, utc
 from cueapi.errors import ApiError
 from cueapi.models import Account
 from executions import steering

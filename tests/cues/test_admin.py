@@ -50,6 +50,7 @@ def test_the_list_says_when_each_cue_runs(root: Admin, api: Api, cue: Cue) -> No
     single = once(api, "single")
     page = root.text(list_url(Cue))
     assert "0 9 * * 1 · Europe/Paris" in page
+    assert "At 09:00, Monday, in Europe/Paris" in page
     assert f"once at {single.at:%Y-%m-%d %H:%M:%S} UTC" in page
     assert f"{cue.next_run:%Y-%m-%d %H:%M:%S} UTC" in page
 
@@ -70,8 +71,16 @@ def test_cues_are_filtered_by_status_kind_and_transport(root: Admin, api: Api, c
 
 def test_the_page_names_callback_headers_and_hides_their_values(root: Admin, cue: Cue) -> None:
     page = root.text(page_url(cue))
-    assert "Authorization: ••••" in page
+    assert "Authorization: •••" in page
     assert HEADER_VALUE not in page
+
+
+def test_the_page_hides_what_may_be_a_secret_in_an_address(root: Admin, cue: Cue) -> None:
+    url = "http://ada:hunter2@127.0.0.1:9/hook?token=swordfish&day=1"
+    Cue.objects.filter(pk=cue.pk).update(callback_url=url, on_failure_webhook=url)
+    page = root.text(page_url(cue))
+    assert page.count("http://•••@127.0.0.1:9/hook?token=•••&amp;day=•••") == 2
+    assert "hunter2" not in page and "swordfish" not in page
 
 
 def test_the_page_says_how_attempts_are_spaced(root: Admin, cue: Cue) -> None:
