@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.db.models import QuerySet
 
-from cueapi import clock, wakeups
+from cueapi import clock, throttling, wakeups
+from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, NotFound
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
@@ -120,6 +121,18 @@ def fire(cue: Cue, order: ManualFire, *, now: datetime) -> Execution:
         birth.bear([execution], reason="fired by hand", now=now)
         wakeups.announce_changes({cue.account_id})
     return execution
+
+
+def check(cue: Cue, order: ManualFire) -> None:
+    """Raises what `fire` would raise for the payload."""
+    _effective_payload(cue, order)
+
+
+def take_turn(account_id: UUID, *, now: datetime) -> None:
+    """Count a fire by hand of the account's. Raises RateLimited over FIRE_LIMIT_PER_HOUR."""
+    limit = conf().fire_limit_per_hour
+    if limit:
+        throttling.take(throttling.Quota("fire", limit, throttling.HOUR_S), str(account_id), now=now)
 
 
 def _hold(cue: Cue) -> Cue:

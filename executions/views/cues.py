@@ -7,9 +7,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cueapi import clock, throttling, tracing
+from cueapi import clock, tracing
 from cueapi.api import ApiView, account_of, checked
-from cueapi.conf import conf
 from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import page
 from cues import services
@@ -85,17 +84,9 @@ class FireView(ApiView):
         cue = services.find(account_of(request), cue_id)
         data = checked(shapes.FireIn(data=request.data))
         order = _order(data, dict(request.data), traceparent=tracing.read(request.headers.get(tracing.HEADER)))
-        _count_fire(request)
+        firing.take_turn(cue.account_id, now=clock.now())
         execution = firing.fire(cue, order, now=clock.now())
         return Response(shapes.render_fire(execution))
-
-
-def _count_fire(request: Request) -> None:
-    """Raises RateLimited over FIRE_LIMIT_PER_HOUR."""
-    limit = conf().fire_limit_per_hour
-    if limit:
-        quota = throttling.Quota("fire", limit, throttling.HOUR_S)
-        throttling.take(quota, str(account_of(request).pk), now=clock.now())
 
 
 def _order(data: dict[str, Any], body: dict[str, Any], *, traceparent: str | None) -> ManualFire:
