@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_celery_beat.admin import PeriodicTaskAdmin as StockPeriodicTaskAdmin
 from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
@@ -37,7 +38,7 @@ STATUS_COLORS = {
 
 
 class CueAdmin(ConsoleAdmin):
-    list_display = ("name", "state", "in_words", "schedule", "next_run_at", "last_run_at", "run_count", "account")
+    list_display = ("name", "state", "when", "next_run_at", "last_run_at", "run_count", "account")
     list_filter = ("status", "schedule_type", "transport")
     list_select_related = ("account",)
     search_fields = ("name", "=id", "account__email")
@@ -83,6 +84,11 @@ class CueAdmin(ConsoleAdmin):
             rhythm = cue.cron or f"every {spell_every(cue.every_s or 0)}"
             return f"{rhythm} · {cue.timezone}"
         return f"once at {utc_text(cue.at)}" if cue.at else "once"
+
+    @display(description="schedule")
+    def when(self, cue: Cue) -> SafeString:
+        words, spelled = self.in_words(cue), self.schedule(cue)
+        return format_html('<div class="console-words">{}<br><small>{}</small></div>', words, spelled)
 
     @display(description="in words")
     def in_words(self, cue: Cue) -> str:
