@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from shlex import quote
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from cueapi.conf import conf
+from cueapi.masking import masked_url
 from cueapi.signing import Secrets
 from cues.models import Transport
 from executions import dossier, drawing, timeline
 from executions.models import Attempt, Execution
 from executions.states import FAILURE, FINAL, OutcomeState, Status
-from executions.timeline import MASK, Entry, Kind, Rows, WaitFor
+from executions.timeline import Entry, Kind, Rows, WaitFor
 from executions.transports import webhook
 from executions.transports.webhook import Delivery
 
@@ -256,15 +257,6 @@ def curl_of(method: str, url: str, headers: dict[str, str], body: str) -> str:
     if body:
         words += ["-H 'Content-Type: application/json'", f"--data-binary {quote(body)}"]
     return " \\\n  ".join(words)
-
-
-def masked_url(url: str) -> str:
-    """The URL without what may be secret in it: a user's name and password, and the values of its query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    netloc = f"{MASK}@{host}" if "@" in parts.netloc else host
-    query = "&".join(f"{word.partition('=')[0]}={MASK}" if "=" in word else word for word in parts.query.split("&"))
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
 
 
 def _json(value: Any) -> str:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from cueapi.clock import rfc3339
+from cueapi.masking import MASK
 from cues.models import Definition, LedgerEntry, Transport, Verdict
 from executions.models import (
     Alert,
@@ -24,7 +25,6 @@ from executions.models import (
 )
 from executions.states import BreakerState, Status, Trigger
 
-MASK = "•••"
 SHORT = timedelta(seconds=1)  # a wait for a place in a lane is told from here on
 MASKED = ("authorization", "cookie", "set-cookie")
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from cueapi.masking import MASK
 from cues.models import Cue, Definition
 from executions import claims, closing, dossier, firing, lifecycle, outcomes, timeline
 from executions.models import Alert, Attempt, Destination, Execution, Notification
@@ -76,7 +77,7 @@ def test_headers_are_named_and_their_values_masked(cue: Cue) -> None:
     run = fired(cue)
     failed_once(run)
     headers = only(told(run), Kind.ATTEMPT).details["request_headers"]
-    assert headers["Authorization"] == headers["X-CueAPI-Signature"] == timeline.MASK
+    assert headers["Authorization"] == headers["X-CueAPI-Signature"] == MASK
     assert headers["X-CueAPI-Attempt"] == "1"
     assert "theirs" not in str(told(run))
 
