@@ -1,0 +1,31 @@
+"""Where the parts of pages lead. Whoever shows a part, the admin or a user's page, says so; the part knows neither."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlencode
+from uuid import UUID
+
+from cueapi.clock import rfc3339
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a button posts, beside its CSRF token."""
+
+    url: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Links:
+    """`act` makes the form of an action; None for one that this reader may not do."""
+
+    here: str
+    execution: Callable[[UUID], str]
+    cue: Callable[[str], str]
+    act: Callable[[str], Form | None]
+
+    def why(self, at: datetime) -> str:
+        """The page of the cue, saying why it did or did not run at that time."""
+        return f"{self.here}?{urlencode({'at': rfc3339(at)})}#why"
