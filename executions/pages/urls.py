@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from executions.pages import alerts, dead_letters, destinations, execution, executions, overview, usage, workers
+from executions.pages import alerts, cues, dead_letters, destinations, execution, executions, overview, usage, workers
 
 app_name = "pages"
 
@@ -15,6 +15,11 @@ urlpatterns = [
     path("executions/<uuid:execution_id>/part", execution.execution_part, name="execution-part"),
     path("executions/<uuid:execution_id>/replay", execution.replay, name="replay"),
     path("executions/<uuid:execution_id>/verdict", execution.verify, name="verify"),
+    path("cues", cues.cues_page, name="cues"),
+    path("cues/<str:cue_id>", cues.cue_page, name="cue"),
+    path("cues/<str:cue_id>/fire", cues.fire_cue, name="fire-cue"),
+    path("cues/<str:cue_id>/pause", cues.pause_cue, name="pause-cue"),
+    path("cues/<str:cue_id>/resume", cues.resume_cue, name="resume-cue"),
     path("dead-letters", dead_letters.dead_letters_page, name="dead-letters"),
     path("dead-letters/replay", dead_letters.replay_page, name="replay-dead-letters"),
     path("destinations", destinations.destinations_page, name="destinations"),

@@ -1,4 +1,5 @@
-// Copy buttons, and a page of an execution that keeps itself up to date until it has ended.
+// What the parts do beyond HTML: copy buttons, an execution that keeps itself up to date until it has ended, and arrow
+// keys in drawings. Without it, all links and forms still work.
 
 const POLL_MS = 3000;
 
@@ -39,3 +40,24 @@ async function follow(part) {
 offerCopies(document);
 const followed = document.querySelector("[data-follow]");
 if (followed) follow(followed);
+
+// One stop of the Tab key for all marks of a drawing; the arrow keys move along them.
+const KEYS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 };
+
+function followArrows(drawing) {
+  const links = [...drawing.querySelectorAll("a")];
+  if (!links.length) return;
+  const stopAt = (chosen) => links.forEach((link) => link.setAttribute("tabindex", link === chosen ? "0" : "-1"));
+  stopAt(links.at(-1));
+  drawing.addEventListener("keydown", (event) => {
+    const here = links.indexOf(event.target.closest("a"));
+    const ends = { Home: 0, End: links.length - 1 };
+    const there = event.key in ends ? ends[event.key] : here + (KEYS[event.key] ?? 0);
+    if (here < 0 || there === here || !links[there]) return;
+    event.preventDefault();
+    stopAt(links[there]);
+    links[there].focus();
+  });
+}
+
+document.querySelectorAll("[data-arrows]").forEach(followArrows);
