@@ -1,5 +1,5 @@
 """The admin pages of this app; importing them registers them."""
 
-from executions.admin import alerts, destinations, executions, overview
+from executions.admin import alerts, cues, destinations, executions, overview
 
-__all__ = ["alerts", "destinations", "executions", "overview"]
+__all__ = ["alerts", "cues", "destinations", "executions", "overview"]

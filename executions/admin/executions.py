@@ -1,4 +1,4 @@
-"""The admin pages of executions, and what cues' pages show and do with them: the latest runs, and firing.
+"""The admin pages of executions.
 
 An execution is read here, with every attempt and step; the one thing to do with it is to replay it.
 """
@@ -18,14 +18,12 @@ from cueapi import clock
 from cueapi.console import ConsoleAdmin, Table, as_json, as_text, badge, excerpt, link, pre, utc, utc_time
 from cueapi.errors import ApiError
 from cueapi.ids import parse_execution_id
-from cues.admin import CueAdmin
 from cues.models import Cue
 from executions import firing, steering
 from executions.admin.destinations import in_words
 from executions.models import Alert, Execution, Worker
 from executions.states import OutcomeState, Status
 
-RUNS_SHOWN = 20
 ATTEMPTS_SHOWN = 50
 STEPS_SHOWN = 200
 NOTIFICATIONS_SHOWN = 20
@@ -248,48 +246,3 @@ def notifications_of(subject: Execution | Alert | Worker) -> Table:
             for note in subject.notifications.order_by("-pk")[:NOTIFICATIONS_SHOWN]
         ],
     )
-
-
-# --- What a cue's page gains ------------------------------------------------------------------------------------
-
-admin.site.unregister(Cue)
-
-
-@admin.register(Cue)
-class FireableCueAdmin(CueAdmin):
-    """The cue's page with its latest runs and the action that makes one more."""
-
-    actions: Any = (*CueAdmin.actions, "fire")
-
-    def page_actions(self, obj: Cue) -> Iterable[str]:
-        return (*super().page_actions(obj), "fire")
-
-    def tables(self, obj: Cue) -> Iterable[Table]:
-        runs = Execution.objects.filter(cue=obj).newest_first()[:RUNS_SHOWN]
-        yield Table(
-            "Latest executions",
-            ("Execution", "Status", "Trigger", "Scheduled for", "Attempts", "HTTP status", "Outcome", "Error"),
-            [
-                (
-                    link(run, str(run.pk)[:8]),
-                    badge(run.status, STATUS_COLORS),
-                    run.triggered_by,
-                    utc_time(run.scheduled_for),
-                    run.attempts,
-                    run.http_status,
-                    badge(run.outcome_state, OUTCOME_COLORS),
-                    excerpt(run.error_message or run.outcome_error),
-                )
-                for run in runs
-            ],
-        )
-
-    @admin.action(description="Fire now", permissions=["operate"])
-    def fire(self, request: HttpRequest, queryset: QuerySet[Cue]) -> None:
-        for cue in queryset:
-            try:
-                execution = firing.fire(cue, firing.ManualFire(), now=clock.now())
-            except ApiError as error:
-                self.message_user(request, f"{cue}: {error.message}", messages.ERROR)
-            else:
-                self.message_user(request, format_html("Fired {} as {}.", cue, link(execution)), messages.SUCCESS)

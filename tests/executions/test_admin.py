@@ -36,6 +36,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 LISTS = sorted(list_url(model) for model in NAMES)
 OTHER_PAGES = ["/admin/", "/admin/password_change/", "/admin/django_celery_beat/periodictask/add/"]
 QUERIES_MAX = 15
+QUERIES_OF_CUE_MAX = 24
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +124,7 @@ def test_a_list_costs_the_same_few_queries_however_long_it_is(root: Admin, api: 
 
 def test_the_page_of_a_run_costs_few_queries(root: Admin, rows: World) -> None:
     assert root.queries(page_url(rows.execution)) <= QUERIES_MAX
-    assert root.queries(page_url(rows.cue)) <= QUERIES_MAX
+    assert root.queries(page_url(rows.cue)) <= QUERIES_OF_CUE_MAX
 
 
 # --- Executions -------------------------------------------------------------------------------------------------
@@ -224,6 +225,34 @@ def test_the_page_of_a_cue_links_to_its_latest_twenty_executions(root: Admin, ap
     shown = [run.pk for run in runs if page_url(run) in page]
     assert shown == [run.pk for run in runs[1:]]
     assert page_url(elsewhere) not in page
+
+
+def test_the_page_of_a_cue_shows_what_its_owner_sees(root: Admin, api: Api) -> None:
+    cue = recurring(api)
+    page = root.text(page_url(cue))
+    assert "Makes one execution beside the schedule" in page and "does not happen" in page
+    assert "Next due times" in page and "At 09:00, Monday, in Europe/Paris" in page
+    asked = root.client.get(page_url(cue), {"at": "2031-05-04T09:00"}).content.decode()
+    assert "is not due at 2031-05-04 11:00 in Europe/Paris" in asked
+
+
+def test_a_button_of_the_part_acts_and_returns_to_its_page(root: Admin, api: Api) -> None:
+    cue = recurring(api)
+    assert '<input type="hidden" name="from_page" value="1">' in root.text(page_url(cue))
+    data = {"action": "pause", "_selected_action": cue.pk, "index": "0", "from_page": "1"}
+    answer = root.client.post(list_url(Cue), data)
+    assert answer["Location"] == page_url(cue)
+    cue.refresh_from_db()
+    assert cue.status == "paused"
+
+
+def test_the_list_of_cues_tells_schedules_in_words_and_failures_in_a_row(root: Admin, api: Api) -> None:
+    failed(recurring(api))
+    shown = root.client.get(list_url(Cue))
+    (cue,) = shown.context["cl"].result_list
+    assert cue.lately.failures == 1
+    page = shown.content.decode()
+    assert "At 09:00, Monday, in Europe/Paris" in page and "Failures in a row" in page
 
 
 # --- Who may act ------------------------------------------------------------------------------------------------
