@@ -39,7 +39,7 @@ def _fire(cue: Cue, unended: int, *, now: datetime) -> Intention:
     try:
         firing.check(cue, firing.ManualFire())
     except ApiError as error:
-        how = f"Send POST /v1/cues/{cue.pk}/fire with a payload_override."
+        how = f"Fire it with a payload of its own, or with POST /v1/cues/{cue.pk}/fire."
         return Intention("fire", "Fire now", f"{error.message} {how}", is_possible=False)
     return Intention("fire", "Fire now", " ".join(_firing(cue, unended, now=now)))
 

@@ -11,17 +11,23 @@ from cueapi.clock import rfc3339
 
 @dataclass(frozen=True)
 class Form:
-    """What a button posts, beside its CSRF token."""
+    """What a button posts, beside its CSRF token. `takes_payload`: also a payload that the reader may write."""
 
     url: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    takes_payload: bool = False
 
 
 @dataclass(frozen=True)
 class Links:
-    """`act` makes the form of an action; None for one that this reader may not do."""
+    """`act` makes the form of an action; None for one that this reader may not do.
+
+    `runs` and `failures` are the lists of all that the cue ran, and of what of it failed.
+    """
 
     here: str
+    runs: str
+    failures: str
     execution: Callable[[UUID], str]
     cue: Callable[[str], str]
     act: Callable[[str], Form | None]

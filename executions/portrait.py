@@ -122,7 +122,7 @@ class Portrait:
     zone: str
     next_run: datetime | None
     last_run: datetime | None
-    here: str
+    links: Links
     actions: Sequence[Action]
     future: Future
     strip: Strip
@@ -153,7 +153,7 @@ def read(cue: Cue, links: Links, *, asked: Mapping[str, str], now: datetime) -> 
         zone=cue.timezone,
         next_run=cue.next_run,
         last_run=cue.last_run,
-        here=links.here,
+        links=links,
         actions=list(_actions(cue, links, now=now)),
         future=_future(cue, now=now),
         strip=strip.read(cue, links, now=now),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -19,6 +20,7 @@ from cues.admin import CueAdmin
 from cues.models import Cue
 from executions import firing, portrait, streaks
 from executions.links import Form, Links
+from executions.states import Status
 from executions.streaks import Lately
 
 admin.site.unregister(Cue)
@@ -71,8 +73,11 @@ class FireableCueAdmin(CueAdmin):
             for action in offered
             if action in allowed
         }
+        runs = f"{reverse('admin:executions_execution_changelist')}?{urlencode({'q': cue.pk})}"
         return Links(
             here=self.page_url(cue.pk),
+            runs=runs,
+            failures=f"{runs}&{urlencode({'status__exact': Status.FAILED})}",
             execution=lambda execution_id: reverse("admin:executions_execution_change", args=[execution_id]),
             cue=self.page_url,
             act=form_of.get,

@@ -1,23 +1,29 @@
 """Doors: the list of the account's cues, the page of one, and firing, pausing and resuming it."""
 
+import json
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
+from cueapi.errors import InvalidPayload
 from cueapi.pages import account_of, act, back_to, missing, page, signed_in
+from cueapi.parsers import problems
 from cues import services
 from cues.models import Cue, CueStatus
 from cues.services import CueNotFound
 from executions import firing, portrait, roster
+from executions.firing import ManualFire
 from executions.links import Form, Links
 from executions.pages.reading import Query
 
 GONE = "There is no such cue here. It may have been deleted; the list of cues has those that there are."
+NO_OBJECT = 'The payload is no JSON object. Write one such as {"order": 17}.'
 
 
 @require_GET
@@ -62,9 +68,11 @@ def cue_page(request: HttpRequest, cue: Cue) -> HttpResponse:
 def links_of(cue: Cue) -> Links:
     return Links(
         here=_path(cue.pk),
+        runs=f"{reverse('pages:executions')}?{urlencode({'cue': cue.pk})}",
+        failures=f"{reverse('pages:dead-letters')}?{urlencode({'cue': cue.pk, 'replayed': 'any'})}",
         execution=lambda execution_id: reverse("pages:execution", args=[execution_id]),
         cue=_path,
-        act=lambda action: Form(reverse(f"pages:{action}-cue", args=[cue.pk])),
+        act=lambda action: Form(reverse(f"pages:{action}-cue", args=[cue.pk]), takes_payload=action == "fire"),
     )
 
 
@@ -80,11 +88,28 @@ def _path(cue_id: str) -> str:
 @_with_own
 def fire_cue(request: HttpRequest, cue: Cue) -> HttpResponse:
     def fire() -> object:
+        order = ManualFire(payload_override=_payload_in(request))
         firing.take_turn(cue.account_id, now=clock.now())
-        return firing.fire(cue, firing.ManualFire(), now=clock.now())
+        return firing.fire(cue, order, now=clock.now())
 
     act(request, fire, "Fired. Its execution is the first of the latest ones.")
     return back_to(request, _path(cue.pk))
+
+
+def _payload_in(request: HttpRequest) -> dict[str, Any] | None:
+    """The payload that the form has; None for none. Raises InvalidPayload."""
+    text = request.POST.get("payload", "").strip()
+    if not text:
+        return None
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidPayload(NO_OBJECT) from None
+    if not isinstance(payload, dict):
+        raise InvalidPayload(NO_OBJECT)
+    for path, problem in problems(payload, "payload"):
+        raise InvalidPayload(f"{path}: {problem}")
+    return payload
 
 
 @require_POST

@@ -236,6 +236,14 @@ def test_the_page_of_a_cue_shows_what_its_owner_sees(root: Admin, api: Api) -> N
     assert "is not due at 2031-05-04 11:00 in Europe/Paris" in asked
 
 
+def test_the_page_of_a_cue_leads_to_all_its_executions_and_failures(root: Admin, rows: World) -> None:
+    page = root.text(page_url(rows.cue)).replace("&amp;", "&")
+    for name in ("All its executions", "All that failed"):
+        (href,) = re.findall(rf'<a href="([^"]+)">{name}<', page)
+        found = root.client.get(href).context["cl"].result_list
+        assert {run.cue_id for run in found} == {rows.cue.pk}
+
+
 def test_a_button_of_the_part_acts_and_returns_to_its_page(root: Admin, api: Api) -> None:
     cue = recurring(api)
     assert '<input type="hidden" name="from_page" value="1">' in root.text(page_url(cue))

@@ -233,6 +233,30 @@ def test_fire_makes_one_execution(browser: Client, cue: Cue) -> None:
     assert (run.cue_id, run.triggered_by) == (cue.pk, Trigger.MANUAL_FIRE)
 
 
+def test_a_payload_that_is_written_on_the_page_is_merged_into_the_cues_own(browser: Client, api: Api) -> None:
+    cue = recurring(api, "asks", payload={"kept": 1}, require_payload_override=True)
+    (refusal,) = press(browser, cue, "fire")
+    assert refusal == "This cue fires only with a payload_override."
+    press(browser, cue, "fire", payload=' {"order": 17} ')
+    (run,) = Execution.objects.all()
+    assert run.payload == {"kept": 1, "order": 17}
+
+
+@pytest.mark.parametrize("payload", ["{", "[1]", "17", '"text"', "null1", "[" * 5000, '{"a": NaN}', '{"a": "\\u0000"}'])
+def test_a_payload_that_cannot_be_taken_is_told_why(payload: str, browser: Client, cue: Cue) -> None:
+    (refusal,) = press(browser, cue, "fire", payload=payload)
+    assert "payload" in refusal
+    assert not Execution.objects.exists()
+
+
+def test_the_page_leads_to_all_executions_and_failures_of_the_cue(browser: Client, cue: Cue) -> None:
+    run = failed(cue)
+    text = html.unescape(text_of(browser, f"/cues/{cue.pk}"))
+    for name in ("All its executions", "All that failed"):
+        (href,) = re.findall(rf'<a href="([^"]+)">{name}<', text)
+        assert f"/executions/{run.pk}" in text_of(browser, href)
+
+
 def test_fires_from_the_page_count_towards_the_same_limit(browser: Client, cue: Cue, settings: LazySettings) -> None:
     settings.CUEAPI = settings.CUEAPI.model_copy(update={"fire_limit_per_hour": 1})
     press(browser, cue, "fire")

@@ -20,7 +20,14 @@ from tests.support.api import Api
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
-LINKS = Links("/here", lambda pk: f"/run/{pk}", lambda pk: f"/cue/{pk}", lambda action: Form(f"/do/{action}"))
+LINKS = Links(
+    "/here",
+    "/runs",
+    "/failures",
+    lambda pk: f"/run/{pk}",
+    lambda pk: f"/cue/{pk}",
+    lambda action: Form(f"/do/{action}"),
+)
 
 
 @pytest.fixture
@@ -137,7 +144,7 @@ def test_no_question_has_no_answer(cue: Cue) -> None:
 
 
 def test_an_action_that_the_reader_may_not_do_is_not_offered(cue: Cue) -> None:
-    links = Links("/here", str, str, lambda action: Form("/do") if action == "pause" else None)
+    links = Links("/here", "/runs", "/failures", str, str, lambda action: Form("/do") if action == "pause" else None)
     actions = portrait.read(cue, links, asked={}, now=clock.now()).actions
     assert [action.intention.action for action in actions] == ["pause"]
 
