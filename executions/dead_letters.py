@@ -46,6 +46,7 @@ class Filters:
     since: datetime | None = None
     until: datetime | None = None
     replayed: bool | None = None
+    handled: bool | None = None
     ids: Sequence[UUID] | None = None
 
     @property
@@ -58,6 +59,8 @@ class Filters:
             "pk__in": self.ids,
         }
         query = Q(**{column: value for column, value in columns.items() if value is not None})
+        if self.handled is not None:
+            query &= Q(handled_at__isnull=not self.handled)
         if self.replayed is not None:
             query &= Q(_has_replay()) if self.replayed else ~Q(_has_replay())
         return query
@@ -84,6 +87,12 @@ def replays_of(ids: Iterable[UUID]) -> Mapping[UUID, Sequence[UUID]]:
 
 def _has_replay() -> Exists:
     return Exists(Execution.objects.filter(replayed_from=OuterRef("pk")))
+
+
+def mark(execution: Execution, *, handled: bool, by: str, now: datetime) -> bool:
+    """Say that somebody dealt with it, or take that back. False where it ended well, or that was said already."""
+    same = Execution.objects.filter(pk=execution.pk).dead().filter(handled_at__isnull=handled)
+    return bool(same.update(handled_at=now if handled else None, handled_by=by if handled else None, updated_at=now))
 
 
 # --- Many at once -----------------------------------------------------------------------------------------------

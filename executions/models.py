@@ -62,6 +62,8 @@ class Execution(models.Model):
     bodies_removed_at = models.DateTimeField(null=True, blank=True)  # of its attempts too: their time was over
     error_message = models.TextField(null=True, blank=True)
     error_class = models.CharField(max_length=16, choices=ErrorClass, null=True, blank=True)  # null: not ended badly
+    handled_at = models.DateTimeField(null=True, blank=True)  # somebody dealt with its bad end, without a replay
+    handled_by = models.CharField(max_length=254, null=True, blank=True)  # who said so
 
     claimed_by_worker = models.CharField(max_length=255, null=True, blank=True)
     claimed_at = models.DateTimeField(null=True, blank=True)

@@ -1,31 +1,30 @@
 """The admin pages of executions.
 
-An execution is read here, with every attempt and step; the one thing to do with it is to replay it.
+An execution's page tells its story as its owner's page does; it can be replayed, judged, and marked as handled.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from cueapi import clock
-from cueapi.console import ConsoleAdmin, Table, as_json, as_text, badge, excerpt, link, pre, utc, utc_time
+from cueapi.console import ConsoleAdmin, Table, badge, excerpt, link, utc, utc_time
 from cueapi.errors import ApiError
 from cueapi.ids import parse_execution_id
 from cues.models import Cue
-from executions import firing, steering
+from executions import dead_letters, firing, outcomes, steering, story
 from executions.admin.destinations import in_words
+from executions.firing import ReplayOf
 from executions.models import Alert, Execution, Worker
 from executions.states import OutcomeState, Status
 
-ATTEMPTS_SHOWN = 50
-STEPS_SHOWN = 200
 NOTIFICATIONS_SHOWN = 20
 
 STATUS_COLORS = {
@@ -66,7 +65,7 @@ class ExecutionAdmin(ConsoleAdmin):
     search_fields = ("id", "cue__id", "cue__name")  # see get_search_results
     search_help_text = "The whole id of an execution or a cue, or part of a cue's name"
     ordering = ("-created_at",)
-    actions = ("replay",)
+    actions = ("replay", "replay_current", "handle", "unhandle", "accept", "reject")
     list_defer = (
         "payload",
         "exit_criteria",
@@ -79,55 +78,10 @@ class ExecutionAdmin(ConsoleAdmin):
         "cue__callback_headers",
         "cue__payload",
     )
-    fieldsets = (
-        (None, {"fields": ("id", "cue_link", "account", "state", "transport", "triggered_by", "parent", "waits")}),
-        ("Times", {"fields": (("scheduled", "created"), ("started", "last_attempt"), ("delivered", "closed"), "due")}),
-        ("Latest attempt", {"fields": (("attempts", "http_status"), "error_text", "reply")}),
-        ("Payload", {"fields": ("payload_", "criteria")}),
-    )
-    worker_fieldset = (
-        "Worker",
-        {"fields": (("claimed_by_worker", "claimed"), ("last_heartbeat", "lease_expires"))},
-    )
-    outcome_fieldset = (
-        "Outcome and evidence",
-        {
-            "fields": (
-                ("outcome", "outcome_success"),
-                ("outcome_deadline", "outcome_recorded"),
-                "summary",
-                "result",
-                "outcome_error_text",
-                "metadata",
-                ("external_id", "validation_state"),
-                "result_url",
-                ("result_ref", "result_type"),
-                "artifacts_",
-                "assertions_",
-            )
-        },
-    )
+    fieldsets = ((None, {"fields": ("id", "cue_link", "account", "transport", "triggered_by", "parent", "waits")}),)
+    change_form_outer_before_template = "executions/admin/execution.html"
+    change_form_outer_after_template = "cueapi/console_tables.html"
     scheduled = utc("scheduled_for", "scheduled for")
-    created = utc("created_at", "created")
-    started = utc("started_at", "started")
-    last_attempt = utc("last_attempt_at", "last attempt")
-    delivered = utc("delivered_at", "delivered")
-    closed = utc("closed_at", "closed")
-    due = utc("due_at", "needs attention at")
-    claimed = utc("claimed_at", "claimed")
-    last_heartbeat = utc("last_heartbeat_at", "last heartbeat")
-    lease_expires = utc("lease_expires_at", "lease expires")
-    outcome_deadline = utc("outcome_deadline_at", "deadline")
-    outcome_recorded = utc("outcome_recorded_at", "recorded")
-    payload_ = as_json("payload", "payload")
-    criteria = as_json("exit_criteria", "exit criteria")
-    metadata = as_json("outcome_metadata", "metadata")
-    artifacts_ = as_json("artifacts", "artifacts")
-    assertions_ = as_json("assertions", "assertions")
-    error_text = as_text("error_message", "error")
-    reply = as_text("response_body", "reply")
-    result = as_text("outcome_result", "result")
-    outcome_error_text = as_text("outcome_error", "error")
 
     @display(description="id")
     def short_id(self, execution: Execution) -> str:
@@ -159,14 +113,6 @@ class ExecutionAdmin(ConsoleAdmin):
     def waits(self, execution: Execution) -> str | None:
         return in_words(steering.waits_for(execution))
 
-    def get_fieldsets(self, request: HttpRequest, obj: Execution | None = None) -> Any:
-        """A section that has nothing to say stays away."""
-        if obj is None:
-            return self.fieldsets
-        worker = [self.worker_fieldset] if obj.claimed_by_worker else []
-        awaited = obj.outcome_state or obj.outcome_deadline_at or obj.outcome_recorded_at
-        return (*self.fieldsets, *worker, *([self.outcome_fieldset] if awaited else []))
-
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Execution], search_term: str
     ) -> tuple[QuerySet[Execution], bool]:
@@ -180,60 +126,81 @@ class ExecutionAdmin(ConsoleAdmin):
         return (queryset.filter(cue__name__icontains=term) if term else queryset), False
 
     def page_actions(self, obj: Execution) -> Iterable[str]:
-        return ("replay",) if obj.is_final else ()
+        if obj.is_final:
+            yield from ("replay", "replay_current")
+        if obj.error_class is not None:
+            yield "unhandle" if obj.handled_at else "handle"
+        if obj.outcome_state in story.DECIDABLE:
+            yield from ("accept", "reject")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        context["story"] = story.tell(obj, now=clock.now())
+        context["execution_url"], context["execution_suffix"] = self.changelist_url(), "/change/"
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+
+    def changelist_url(self) -> str:
+        return reverse("admin:executions_execution_changelist")
 
     def tables(self, obj: Execution) -> Iterable[Table]:
-        return attempts_of(obj), history_of(obj), notifications_of(obj)
+        return (notifications_of(obj),)
 
     def has_delete_permission(self, request: HttpRequest, obj: Execution | None = None) -> bool:
         """Nobody: executions are the record of what happened. They go with their cue."""
         return False
 
-    @admin.action(description="Replay", permissions=["operate"])
+    @admin.action(description="Replay as sent", permissions=["operate"])
     def replay(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._replay(request, queryset, ReplayOf.AS_SENT)
+
+    @admin.action(description="Replay as the cue is now", permissions=["operate"])
+    def replay_current(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._replay(request, queryset, ReplayOf.CURRENT)
+
+    def _replay(self, request: HttpRequest, queryset: QuerySet[Execution], definition: ReplayOf) -> None:
         for original in queryset.select_related("cue"):
             try:
-                execution = firing.replay(original, now=clock.now())
+                execution = firing.replay(original, definition=definition, now=clock.now())
             except ApiError as error:
                 self.message_user(request, f"{original}: {error.message}", messages.ERROR)
             else:
                 self.message_user(request, format_html("Replayed as {}.", link(execution)), messages.SUCCESS)
 
+    @admin.action(description="Mark as handled", permissions=["operate"])
+    def handle(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._mark(request, queryset, handled=True)
+
+    @admin.action(description="Not handled after all", permissions=["operate"])
+    def unhandle(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._mark(request, queryset, handled=False)
+
+    def _mark(self, request: HttpRequest, queryset: QuerySet[Execution], *, handled: bool) -> None:
+        by, now = str(request.user), clock.now()
+        done = sum(dead_letters.mark(execution, handled=handled, by=by, now=now) for execution in queryset)
+        self.say_done(request, done, "Marked as handled" if handled else "To be handled again")
+
+    @admin.action(description="Verify the outcome", permissions=["operate"])
+    def accept(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._judge(request, queryset, valid=True)
+
+    @admin.action(description="Reject the outcome", permissions=["operate"])
+    def reject(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
+        self._judge(request, queryset, valid=False)
+
+    def _judge(self, request: HttpRequest, queryset: QuerySet[Execution], *, valid: bool) -> None:
+        done = 0
+        for execution in queryset.select_related("account"):
+            try:
+                outcomes.verify(execution.account, execution.pk, valid=valid, reason=None, now=clock.now())
+            except ApiError as error:
+                self.message_user(request, f"{execution}: {error.message}", messages.ERROR)
+            else:
+                done += 1
+        self.say_done(request, done, "Outcomes verified" if valid else "Outcomes rejected")
+
 
 # --- What belongs to an execution -------------------------------------------------------------------------------
-
-
-def attempts_of(execution: Execution) -> Table:
-    attempts = execution.attempt_log.order_by("number")[:ATTEMPTS_SHOWN]
-    return Table(
-        "Attempts",
-        ("No.", "Started", "Took", "URL", "HTTP status", "Error", "Reply", "Reply headers"),
-        [
-            (
-                attempt.number,
-                utc_time(attempt.started_at),
-                f"{attempt.duration_ms} ms",
-                attempt.url,
-                attempt.http_status,
-                f"{attempt.error_stage}: {attempt.error_message}" if attempt.error_stage else None,
-                pre(f"{attempt.response_body} […]" if attempt.response_truncated else attempt.response_body),
-                pre(json.dumps(attempt.response_headers, indent=2)) if attempt.response_headers else None,
-            )
-            for attempt in attempts
-        ],
-    )
-
-
-def history_of(execution: Execution) -> Table:
-    steps = execution.steps.order_by("id")[:STEPS_SHOWN]
-    return Table(
-        "History",
-        ("At", "From", "To", "Because"),
-        [
-            (utc_time(step.at), badge(step.before, STATUS_COLORS), badge(step.after, STATUS_COLORS), step.reason)
-            for step in steps
-        ],
-    )
 
 
 def notifications_of(subject: Execution | Alert | Worker) -> Table:

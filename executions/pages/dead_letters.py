@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
+from cueapi.clock import rfc3339
 from cueapi.errors import ApiError
 from cueapi.pages import account_of, page, see_other, signed_in
 from executions import dead_letters
@@ -43,10 +44,15 @@ def dead_letters_page(request: HttpRequest) -> HttpResponse:
 def replay_page(request: HttpRequest) -> HttpResponse:
     """First say how many, and what would be done; once that is confirmed, do it."""
     request.GET = request.POST  # the filters come as fields of the form
-    query = Query(request)
+    query, confirmed = Query(request), request.POST.get("confirmed") == "yes"
     definition = ReplayOf(query.choice("definition", list(ReplayOf)) or ReplayOf.AS_SENT)
-    order = Order(replace(_filters(query), replayed=None), definition=definition, limit=LIMIT_MAX)
-    confirmed = request.POST.get("confirmed") == "yes"
+    filters = replace(_filters(query), replayed=None)
+    if query.has_refused:
+        return see_other(PATH)
+    if filters.until is None and not confirmed:  # what ends from now on was not counted
+        filters = replace(filters, until=clock.now())
+        query.kept["until"] = str(rfc3339(filters.until))
+    order = Order(filters, definition=definition, limit=LIMIT_MAX)
     try:
         report = dead_letters.replay(account_of(request), replace(order, dry_run=not confirmed), now=clock.now())
     except ApiError as error:
@@ -79,12 +85,13 @@ def in_words(report: Report) -> str:
 
 
 def _filters(query: Query) -> Filters:
-    """Those without a replay, unless others are asked for."""
-    replayed = query.choice("replayed", ["yes", "no", "any"])
+    """Those that nobody replayed or handled, unless others are asked for."""
+    replayed, handled = (query.choice(name, ["yes", "no", "any"]) for name in ("replayed", "handled"))
     return Filters(
         cue_id=query.text("cue") or None,
         error_class=query.choice("error", ErrorClass.values),
         since=query.instant("since"),
         until=query.instant("until"),
         replayed=YES_NO.get(replayed or "no"),
+        handled=YES_NO.get(handled or "no"),
     )

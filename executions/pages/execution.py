@@ -4,13 +4,14 @@ from collections.abc import Callable
 from functools import wraps
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_cache_control
 from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
 from cueapi.pages import account_of, act, back_to, missing, page, signed_in
-from executions import firing, outcomes, story
+from executions import dead_letters, firing, outcomes, story
 from executions.firing import ReplayOf
 from executions.models import Execution
 from executions.outcomes import ExecutionNotFound
@@ -70,6 +71,19 @@ def replay(request: HttpRequest, execution: Execution) -> HttpResponse:
 
     act(request, make, "It runs again, as a new execution.")
     return back_to(request, f"/executions/{made[0].pk if made else execution.pk}")
+
+
+@require_POST
+@signed_in
+@_with_own
+def handle(request: HttpRequest, execution: Execution) -> HttpResponse:
+    """Say that its bad end is dealt with, or take that back."""
+    handled, by = request.POST.get("handled") == "yes", account_of(request).email
+    if dead_letters.mark(execution, handled=handled, by=by, now=clock.now()):
+        messages.success(request, "It is marked as handled." if handled else "It waits to be handled again.")
+    else:
+        messages.warning(request, "Nothing changed: it did not end badly, or somebody was faster.")
+    return back_to(request, f"/executions/{execution.pk}")
 
 
 @require_POST

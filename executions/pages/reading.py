@@ -25,6 +25,7 @@ class Query:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self.kept: dict[str, str] = {}
+        self.has_refused = False
 
     def text(self, name: str) -> str:
         """Empty when there is none."""
@@ -74,4 +75,5 @@ class Query:
 
     def _refuse(self, name: str, why: str) -> None:
         self.kept.pop(name, None)
+        self.has_refused = True
         messages.warning(self._request, why)

@@ -14,6 +14,7 @@ urlpatterns = [
     path("executions/<uuid:execution_id>", execution.execution_page, name="execution"),
     path("executions/<uuid:execution_id>/part", execution.execution_part, name="execution-part"),
     path("executions/<uuid:execution_id>/replay", execution.replay, name="replay"),
+    path("executions/<uuid:execution_id>/handled", execution.handle, name="handle"),
     path("executions/<uuid:execution_id>/verdict", execution.verify, name="verify"),
     path("cues", cues.cues_page, name="cues"),
     path("cues/<str:cue_id>", cues.cue_page, name="cue"),

@@ -73,6 +73,7 @@ POSTS = [
     "/alerts/acknowledge",
     f"/executions/{NOBODY}/replay",
     f"/executions/{NOBODY}/verdict",
+    f"/executions/{NOBODY}/handled",
 ]
 
 
@@ -232,6 +233,24 @@ def test_one_in_flight_is_not_replayed_and_the_page_says_why(browser: Browser, a
     assert Execution.objects.count() == 1
 
 
+def test_what_is_handled_leaves_the_dead_letters_and_can_come_back(browser: Browser, api: Api) -> None:
+    execution = failed(recurring(api))
+    text = browser.post(f"{page_of(execution)}/handled", handled="yes").content.decode()
+    assert "marked it as handled" in text
+    assert str(execution.pk) not in browser.text("/dead-letters")
+    assert str(execution.pk) in browser.text("/dead-letters", handled="yes")
+    assert "Nothing changed" in browser.post(f"{page_of(execution)}/handled", handled="yes").content.decode()
+    browser.post(f"{page_of(execution)}/handled", handled="no")
+    assert str(execution.pk) in browser.text("/dead-letters")
+
+
+def test_what_did_not_end_badly_is_not_marked(browser: Browser, api: Api) -> None:
+    execution = fired(recurring(api))
+    assert "Nothing changed" in browser.post(f"{page_of(execution)}/handled", handled="yes").content.decode()
+    execution.refresh_from_db()
+    assert execution.handled_at is None
+
+
 @pytest.mark.parametrize(
     ("valid", "state"), [("yes", OutcomeState.VERIFIED_SUCCESS), ("no", OutcomeState.VERIFICATION_FAILED)]
 )
@@ -254,6 +273,27 @@ def test_all_that_match_are_counted_before_they_are_replayed(browser: Browser, a
     done = browser.post("/dead-letters/replay", cue=other.cue_id, confirmed="yes").content.decode()
     assert "1 execution was replayed." in done
     assert newest().replayed_from_id == other.pk
+
+
+def test_what_ends_after_the_count_is_not_replayed_with_the_others(browser: Browser, api: Api) -> None:
+    counted = failed(recurring(api, "counted"))
+    Execution.objects.filter(pk=counted.pk).update(closed_at=clock.now() - timedelta(minutes=1))
+    asked = browser.post("/dead-letters/replay").content.decode()
+    until = asked.partition('name="until" value="')[2].partition('"')[0]
+    later = failed(recurring(api, "later"))
+    browser.post("/dead-letters/replay", until=until, confirmed="yes")
+    replayed = set(Execution.objects.filter(triggered_by=Trigger.REPLAY).values_list("replayed_from", flat=True))
+    assert (counted.pk in replayed, later.pk in replayed) == (True, False)
+
+
+@pytest.mark.parametrize("filters", [{"error": "x"}, {"since": "x"}, {"until": "x"}])
+def test_with_a_filter_that_cannot_be_read_nothing_is_replayed(
+    browser: Browser, api: Api, filters: dict[str, str]
+) -> None:
+    failed(recurring(api))
+    text = browser.post("/dead-letters/replay", confirmed="yes", **filters).content.decode()
+    assert 'class="message message-warning"' in text
+    assert not Execution.objects.filter(triggered_by=Trigger.REPLAY).exists()
 
 
 def test_what_was_replayed_is_shown_only_on_request(browser: Browser, rows: World) -> None:

@@ -32,7 +32,9 @@ async function fetchRows() {
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     [...parsed.querySelectorAll("tr[data-id]")].reverse().forEach(place);
   } catch {
-    tell("Not connected. Reload the page.");
+    ids.forEach((id) => changed.add(id));
+    tell("Not connected; trying again…");
+    timer ??= setTimeout(fetchRows, AGAIN_MS);
   }
   if (changed.size) timer ??= setTimeout(fetchRows, GATHER_MS);
 }
