@@ -51,7 +51,7 @@ def _firing(cue: Cue, unended: int, *, now: datetime) -> Iterator[str]:
     if cue.overlap == Overlap.ALLOW:
         return
     if unended:
-        yield f"It does not wait for the {_counted(unended)} not ended: overlap is about the schedule only."
+        yield f"It does not wait for {_counted(unended)}: overlap is about the schedule only."
     meanwhile = "wait" if cue.overlap == Overlap.QUEUE else "are skipped"
     yield f"Until it has ended, windows of the schedule {meanwhile}, because overlap is {cue.overlap}."
 
@@ -88,7 +88,7 @@ def _pausing(cue: Cue, unended: int) -> Iterator[str]:
     else:
         yield f"It does not run at {utc_text(cue.next_run)}. Once that has passed, catch_up ({cue.catch_up}) decides."
     if unended:
-        yield f"{_counted(unended).capitalize()} not ended; a pause does not stop {'it' if unended == 1 else 'them'}."
+        yield f"A pause does not stop {_counted(unended)}."
 
 
 def _resume(cue: Cue, *, now: datetime) -> Intention:
@@ -100,5 +100,7 @@ def _resume(cue: Cue, *, now: datetime) -> Intention:
 
 def _counted(unended: int) -> str:
     if unended > COUNTED_MAX:
-        return f"more than {COUNTED_MAX} executions that have"
-    return "one execution that has" if unended == 1 else f"{unended} executions that have"
+        return f"the more than {COUNTED_MAX} executions that have not ended"
+    if unended == 1:
+        return "the execution that has not ended"
+    return f"the {unended} executions that have not ended"

@@ -70,7 +70,7 @@ def test_fire_says_that_it_waits_for_nothing_and_what_windows_do_meanwhile(
     cue = make(api, hooks, schedule=overlapping(overlap))
     fired(cue)
     sentence = told(cue)["fire"].sentence
-    assert "It does not wait for the one execution that has not ended" in sentence
+    assert "It does not wait for the execution that has not ended" in sentence
     assert f"windows of the schedule {meanwhile}" in sentence
     assert not fired(cue).is_held
 
@@ -86,9 +86,9 @@ def test_pause_names_the_run_that_will_not_happen_and_what_goes_on(api: Api, hoo
     fired(cue)
     sentence = told(cue)["pause"].sentence
     assert f"The next run, at {utc_text(cue.next_run)}, does not happen." in sentence
-    assert "One execution that has not ended; a pause does not stop it." in sentence
+    assert "A pause does not stop the execution that has not ended." in sentence
     fired(cue)
-    assert "2 executions that have not ended; a pause does not stop them." in told(cue)["pause"].sentence
+    assert "A pause does not stop the 2 executions that have not ended." in told(cue)["pause"].sentence
 
 
 def test_pausing_a_one_shot_says_what_decides_once_its_time_has_passed(api: Api, hooks: dict[str, str]) -> None:
@@ -104,7 +104,7 @@ def test_many_open_executions_are_counted_up_to_a_hundred(
     cue = make(api, hooks)
     for _ in range(4):
         fired(cue)
-    assert "More than 2 executions that have not ended" in told(cue)["pause"].sentence
+    assert "the more than 2 executions that have not ended" in told(cue)["pause"].sentence
 
 
 def test_resume_tells_the_next_run_that_it_then_gives(api: Api, hooks: dict[str, str]) -> None:
