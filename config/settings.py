@@ -138,6 +138,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "ActorKindEnum": "cueapi.models.ActorKind.values",
+        "AuditActionEnum": "cueapi.models.AuditAction.values",
         "BreakerStateEnum": "executions.states.BreakerState.values",
         "CueStatusEnum": ["active", "paused", "completed", "failed"],
         "CueSwitchEnum": ["active", "paused"],
@@ -181,6 +183,7 @@ UNFOLD = {
                     admin_list("Periodic tasks", "event_repeat", "django_celery_beat_periodictask"),
                     admin_list("Accounts", "group", "cueapi_account"),
                     admin_list("API keys", "key", "cueapi_apikey"),
+                    admin_list("Audit trail", "history", "cueapi_auditevent"),
                 ]
             }
         ]

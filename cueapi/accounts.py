@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from cueapi import ids, keys, mail, outbound
+from cueapi import ids, keys, mail, outbound, trail
 from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, InvalidCallbackUrl, ValidationFailed
-from cueapi.models import Account
+from cueapi.models import Account, AuditAction
 from cueapi.plans import limits_of_new_account
 from cueapi.signing import Secrets
+from cueapi.trail import Change, Secret
 
 NO_OVERLAP = timedelta(0)
 SECRET_COLUMNS = ("webhook_secret", "previous_webhook_secret", "previous_webhook_secret_until")
@@ -20,7 +21,7 @@ SECRET_COLUMNS = ("webhook_secret", "previous_webhook_secret", "previous_webhook
 def register(email: str, *, now: datetime) -> tuple[Account, str]:
     """A new account and its first key in plain text. Raises Conflict when the address is taken."""
     with transaction.atomic():
-        account = _open(email)
+        account = _open(email, now=now)
         _, plaintext = keys.issue(account, label=keys.DEFAULT_LABEL, created_by="register", now=now)
     return account, plaintext
 
@@ -30,10 +31,10 @@ def may_register() -> bool:
     return conf().allow_register or conf().is_development
 
 
-def find_or_open(email: str) -> Account:
+def find_or_open(email: str, *, now: datetime) -> Account:
     """The account with this address in any case, made without a key if there is none."""
     try:
-        return of_address(email) or _open(email)
+        return of_address(email) or _open(email, now=now)
     except Conflict:  # made by somebody else at this moment
         return Account.objects.get(email__iexact=email)
 
@@ -42,22 +43,24 @@ def of_address(email: str) -> Account | None:
     return Account.objects.filter(email__iexact=email).first()
 
 
-def _open(email: str) -> Account:
+def _open(email: str, *, now: datetime) -> Account:
     """A new account without a key. Raises Conflict when the address is taken."""
     account = Account(email=email, slug=_free_slug(email), **limits_of_new_account())
     account.set_unusable_password()
     try:
-        return _insert(account)
+        return _insert(account, now=now)
     except IntegrityError:
         if of_address(email):
             raise duplicate_email() from None
     account.slug = f"{account.slug[:60]}-{secrets.token_hex(4)}"  # another account took the slug meanwhile
-    return _insert(account)
+    return _insert(account, now=now)
 
 
-def _insert(account: Account) -> Account:
+def _insert(account: Account, *, now: datetime) -> Account:
     with transaction.atomic():
         account.save(force_insert=True)
+        after = {"email": account.email, "plan": account.plan}
+        trail.record(Change(AuditAction.ACCOUNT_CREATED, trail.subject_of_account(account), after=after), now=now)
     return account
 
 
@@ -71,6 +74,8 @@ def bootstrap(email: str, *, now: datetime) -> tuple[str, str] | None:
         account.is_staff = account.is_superuser = True
         account.set_password(password)
         account.save(update_fields=["is_staff", "is_superuser", "password"])
+        before, after = {"is_staff": False, "is_superuser": False}, {"is_staff": True, "is_superuser": True}
+        record_update(account, before, {**after, "password": Secret(password)}, now=now)
         return key, password
 
 
@@ -82,6 +87,8 @@ def regenerate_webhook_secret(account: Account, *, overlap: timedelta = NO_OVERL
         locked.previous_webhook_secret_until = now + overlap if overlap else None
         locked.webhook_secret = ids.webhook_secret()
         locked.save(update_fields=[*SECRET_COLUMNS, "updated_at"])
+        after = {"webhook_secret": Secret(locked.webhook_secret), "previous_secret_valid_until": now + overlap}
+        _record_rotation(account, {"webhook_secret": Secret(account.webhook_secret)}, after, now=now)
         mail.send_later("secret_replaced", account, now=now)
     return locked.webhook_secret
 
@@ -93,10 +100,23 @@ def signing_secrets(account: Account, *, now: datetime) -> Secrets:
     return Secrets(account.webhook_secret, account.previous_webhook_secret if overlaps else "")
 
 
-def regenerate_alert_secret(account: Account) -> str:
+def regenerate_alert_secret(account: Account, *, now: datetime) -> str:
+    before = {"alert_webhook_secret": Secret(account.alert_webhook_secret)}
     account.alert_webhook_secret = ids.alert_secret()
-    account.save(update_fields=["alert_webhook_secret", "updated_at"])
+    with transaction.atomic():
+        account.save(update_fields=["alert_webhook_secret", "updated_at"])
+        _record_rotation(account, before, {"alert_webhook_secret": Secret(account.alert_webhook_secret)}, now=now)
     return account.alert_webhook_secret
+
+
+def _record_rotation(account: Account, before: trail.Facts, after: trail.Facts, *, now: datetime) -> None:
+    trail.record(Change(AuditAction.SECRET_ROTATED, trail.subject_of_account(account), before, after), now=now)
+
+
+def record_update(account: Account, before: trail.Facts, after: trail.Facts, *, now: datetime) -> None:
+    """Note a change of an account's settings, in its transaction; nothing where nothing differs."""
+    change = Change(AuditAction.ACCOUNT_UPDATED, trail.subject_of_account(account), before, after)
+    trail.record_difference(change, now=now)
 
 
 def alert_secret(account: Account) -> str:
@@ -108,7 +128,12 @@ def alert_secret(account: Account) -> str:
 
 
 def update_profile(
-    account: Account, *, email: str | None, alert_webhook_url: str | None, alert_email: bool | None = None
+    account: Account,
+    *,
+    email: str | None,
+    alert_webhook_url: str | None,
+    alert_email: bool | None = None,
+    now: datetime,
 ) -> Account:
     """Change what is not None; an empty alert URL clears it. Raises Conflict, BadRequest, ValidationFailed."""
     given = {"email": email, "alert_webhook_url": alert_webhook_url, "alert_email": alert_email}
@@ -122,7 +147,10 @@ def update_profile(
         setattr(account, name, value)
     try:
         with transaction.atomic():
+            held = Account.objects.select_for_update(no_key=True).filter(pk=account.pk)
+            before = held.values(*changes).get()
             account.save(update_fields=[*changes, "updated_at"])
+            record_update(account, before, changes, now=now)
     except IntegrityError:
         raise duplicate_email() from None
     return account

@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from cueapi import clock, echo_back, idempotency, keys, logging, throttling, usage
+from cueapi import clock, echo_back, idempotency, keys, logging, throttling, trail, usage
 from cueapi.errors import ApiError, ConfirmationRequired
-from cueapi.models import Account, ApiKey
+from cueapi.models import Account, ActorKind, ApiKey
 from cueapi.problems import validation_failed
 from cueapi.throttling import Rate
 
@@ -39,6 +39,7 @@ class ApiView(APIView):
             raise
         if request.auth is not None:
             self.account = account_of(request)
+            _note_actor(request, self.account)
             logging.note(account=self.account.pk, cue=kwargs.get("cue_id"), execution=kwargs.get("execution_id"))
             self._count(request, cast(Any, request.auth).limiter_key, self.account.rate_limit_per_minute)
         else:
@@ -82,6 +83,14 @@ class ApiView(APIView):
         """JSON, whatever the Accept header says; a client that cannot read it gets it all the same."""
         renderer = self.get_renderers()[0]
         return renderer, renderer.media_type
+
+
+def _note_actor(request: Request, account: Account) -> None:
+    """Tell the audit trail who calls."""
+    if isinstance(request.auth, ApiKey):
+        trail.note_key(request.auth)
+    else:
+        trail.note(ActorKind.SESSION, account.email)
 
 
 class PublicView(ApiView):

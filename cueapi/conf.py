@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     retention_executions_days: Days = 90  # with attempts and history, from their end on
     retention_ledger_days: Days = 400  # verdicts on windows, and the past definitions of cues
     retention_alerts_days: Days = 90  # with their mails and calls
+    retention_audit_days: Days = 365  # who changed what
 
     @field_validator("base_url")
     @classmethod

@@ -16,10 +16,10 @@ from urllib.parse import urlencode
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from cueapi import accounts, keys, mail
+from cueapi import accounts, keys, mail, trail
 from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, NotFound, Unauthorized
-from cueapi.models import Account, DeviceLogin, DeviceLoginStatus
+from cueapi.models import Account, ActorKind, DeviceLogin, DeviceLoginStatus
 
 LIFETIME = timedelta(minutes=15)  # of a code, a link and a session token alike
 CODE_CHARS = range(6, 129)
@@ -121,22 +121,22 @@ def check_link(code: str, token: str, *, now: datetime) -> DeviceLogin:
 def approve(code: str, token: str, *, now: datetime) -> DeviceLogin:
     """Open the link, once: the next poll hands out a key. A new address gets its account. Raises LinkRefused."""
     login = check_link(code, token, now=now)
-    with transaction.atomic():
+    with transaction.atomic(), trail.acting(ActorKind.DEVICE_LOGIN, login.email):
         sent = DeviceLogin.objects.filter(pk=login.pk, status=DeviceLoginStatus.EMAIL_SENT, link_hash=login.link_hash)
         if not sent.update(status=DeviceLoginStatus.APPROVED, link_hash="", expires_at=now + LIFETIME):
             return check_link(code, token, now=now)  # somebody opened it a moment ago, so this says so
-        DeviceLogin.objects.filter(pk=login.pk).update(account=_account_for(login.email))
+        DeviceLogin.objects.filter(pk=login.pk).update(account=_account_for(login.email, now=now))
     return login
 
 
-def _account_for(email: str) -> Account:
+def _account_for(email: str, *, now: datetime) -> Account:
     account = accounts.of_address(email)
     if account is None and not accounts.may_register():
         raise LinkRefused(
             "There is no account with this address, and registration is switched off on this server. "
             "Ask its operator for a key."
         )
-    account = account or accounts.find_or_open(email)
+    account = account or accounts.find_or_open(email, now=now)
     if not account.is_active:
         raise LinkRefused("The account with this address is switched off. Ask the operator of this server.")
     return account
@@ -160,7 +160,7 @@ def poll(code: str, *, now: datetime) -> tuple[str, Credentials | None]:
 def _claim(login: DeviceLogin, account: Account, *, now: datetime) -> Credentials | None:
     """Hand out the credentials; None when another poll was faster."""
     session_token = secrets.token_urlsafe(32)
-    with transaction.atomic():
+    with transaction.atomic(), trail.acting(ActorKind.DEVICE_LOGIN, login.email):
         approved = DeviceLogin.objects.filter(pk=login.pk, status=DeviceLoginStatus.APPROVED)
         if not approved.update(
             status=DeviceLoginStatus.CLAIMED,

@@ -4,16 +4,18 @@ An account always keeps a live key, unless an operator takes the last one away i
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import CharField, Q, QuerySet, UUIDField
 
-from cueapi import ids, mail
+from cueapi import ids, mail, trail
 from cueapi.conf import conf
 from cueapi.errors import Conflict, NotFound, Unauthorized
-from cueapi.models import Account, ApiKey
+from cueapi.models import Account, ApiKey, AuditAction
 from cueapi.prepared import Instances, given
+from cueapi.trail import Change, Subject
 
 DEFAULT_LABEL = "default"
 LABEL_MAX_CHARS = 100
@@ -26,6 +28,18 @@ LAST_USED_STEP = timedelta(minutes=1)  # last_used_at is not written more often
 
 def issue(account: Account, *, label: str, created_by: str, now: datetime) -> tuple[ApiKey, str]:
     """A new key and its plain text. Only the default key's is kept, sealed, and only where KEEP_KEY_COPY says so."""
+    with transaction.atomic():
+        key, plaintext = _make(account, label=label, created_by=created_by, now=now)
+        after = {"prefix": key.prefix, "label": label, "created_by": created_by}
+        trail.record(Change(AuditAction.KEY_CREATED, _subject(key), after=after), now=now)
+    return key, plaintext
+
+
+def _subject(key: ApiKey) -> Subject:
+    return Subject("key", key.pk, f"{key.prefix}… ({key.label})", key.account_id)
+
+
+def _make(account: Account, *, label: str, created_by: str, now: datetime) -> tuple[ApiKey, str]:
     plaintext = ids.api_key()
     is_default = label == DEFAULT_LABEL and created_by != MADE_BY_USER
     key = ApiKey.objects.create(
@@ -94,7 +108,10 @@ def regenerate(key: ApiKey, *, overlap: timedelta = NO_OVERLAP, now: datetime) -
     with transaction.atomic():
         if not _live(key.account).filter(pk=key.pk).update(replaced_at=now + overlap):
             raise _rotated()
-        _, plaintext = issue(key.account, label=key.label, created_by=key.created_by, now=now)
+        new, plaintext = _make(key.account, label=key.label, created_by=key.created_by, now=now)
+        before = {"prefix": key.prefix, "replaced_at": None}
+        after = {"prefix": new.prefix, "replaced_at": now + overlap, "replaced_by": new.pk}
+        trail.record(Change(AuditAction.KEY_ROTATED, _subject(key), before, after), now=now)
         mail.send_later("key_replaced", key.account, now=now)
     return plaintext
 
@@ -116,11 +133,15 @@ def ended_at(key: ApiKey, *, now: datetime) -> datetime | None:
     return key.replaced_at if key.replaced_at is not None and key.replaced_at <= now else None
 
 
-def rename(account: Account, key_id: str, label: str) -> ApiKey:
+def rename(account: Account, key_id: str, label: str, *, now: datetime) -> ApiKey:
     """Give the key another label. Raises NotFound."""
-    key = _of(account, key_id)
-    key.label = label
-    key.save(update_fields=["label"])
+    _of(account, key_id)
+    with transaction.atomic():
+        key = ApiKey.objects.select_for_update(no_key=True).get(pk=key_id)
+        before, key.label = key.label, label
+        key.save(update_fields=["label"])
+        change = Change(AuditAction.KEY_RENAMED, _subject(key), {"label": before}, {"label": label})
+        trail.record_difference(change, now=now)
     return key
 
 
@@ -135,8 +156,24 @@ def revoke(account: Account, key_id: str, *, now: datetime) -> datetime:
             return ended
         if not _live(account).exclude(pk=key.pk).exists():
             raise _last_key()
-        ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+        _revoke([key], now=now)
     return now
+
+
+def revoke_all(keys: QuerySet[ApiKey], *, now: datetime) -> int:
+    """End the live ones among these, even an account's last. The number that ended."""
+    with transaction.atomic():
+        live = keys.order_by("pk").filter(replaced_at=None, revoked_at=None)
+        held = list(live.select_for_update(no_key=True, of=("self",)))
+        _revoke(held, now=now)
+    return len(held)
+
+
+def _revoke(held: Sequence[ApiKey], *, now: datetime) -> None:
+    """Call with the keys' rows, or their account's, locked."""
+    ended = [key for key in held if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)]
+    before, after = {"revoked_at": None}, {"revoked_at": now}
+    trail.record(*(Change(AuditAction.KEY_REVOKED, _subject(key), before, after) for key in ended), now=now)
 
 
 def _of(account: Account, key_id: str) -> ApiKey:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 
-from cueapi import tracing
+from cueapi import throttling, tracing, trail
 from cueapi.errors import BadRequest, RequestTooLarge
 from cueapi.ids import parse_uuid
 from cueapi.logging import about, request_id
+from cueapi.models import Account, ActorKind
 from cueapi.problems import respond
 
 BODY_MAX_BYTES = 1_048_576
@@ -41,7 +42,10 @@ class RequestIdMiddleware:
         sent = parse_uuid(request.headers.get("X-Request-Id", ""))
         token = request_id.set(str(sent or uuid.uuid4()))
         try:
-            with about():  # what the request turns out to be about is forgotten with it
+            with (
+                about(),
+                trail.begin(throttling.client_address(request)),
+            ):  # what the request turns out to be about is forgotten with it
                 response = self._traced(request)
             response.headers["X-Request-Id"] = str(request_id.get())
             return response
@@ -101,7 +105,7 @@ def policy_of(path: str) -> str:
 
 
 class AdminAsksForPasswordMiddleware:
-    """To the admin, who signed in with a link or a key is nobody yet."""
+    """To the admin, who signed in with a link or a key is nobody yet; who else did is named in the audit trail."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -109,4 +113,6 @@ class AdminAsksForPasswordMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(ADMIN) and request.session.get(WITHOUT_PASSWORD):
             request.user = AnonymousUser()
+        elif request.path.startswith(ADMIN) and isinstance(request.user, Account):
+            trail.note(ActorKind.ADMIN, request.user.email)
         return self.get_response(request)

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -146,6 +146,114 @@ class IdempotentCall(models.Model):
 
     def __str__(self) -> str:
         return f"call {self.pk}: {self.status}"
+
+
+class ActorKind(models.TextChoices):
+    """In what capacity somebody acted."""
+
+    API_KEY = "api_key", "API key"
+    SESSION = "session", "session"  # a session token, or one of our own pages
+    ADMIN = "admin", "admin"
+    DEVICE_LOGIN = "device_login", "device login"
+    SYSTEM = "system", "system"  # nobody: a rule, a task or a command
+
+
+class AuditAction(models.TextChoices):
+    """What was done."""
+
+    CUE_CREATED = "cue.created"
+    CUE_UPDATED = "cue.updated"
+    CUE_PAUSED = "cue.paused"
+    CUE_RESUMED = "cue.resumed"
+    CUE_DELETED = "cue.deleted"
+    KEY_CREATED = "key.created"
+    KEY_RENAMED = "key.renamed"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
+    SECRET_ROTATED = "secret.rotated"  # noqa: S105  a name
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_UPDATED = "account.updated"
+    DESTINATION_OPENED = "destination.opened"
+    DESTINATION_CLOSED = "destination.closed"
+    DESTINATION_PACED = "destination.paced"
+    EXECUTION_REPLAYED = "execution.replayed"
+    EXECUTION_VERIFIED = "execution.verified"
+    TASK_CREATED = "task.created"
+    TASK_UPDATED = "task.updated"
+    TASK_DELETED = "task.deleted"
+
+
+class AppendOnly(TypeError):
+    """An entry of the audit trail is written once, by `cueapi.trail`; only retention removes it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(self.__doc__)
+
+
+class AuditQuerySet(models.QuerySet["AuditEvent"]):
+    def of(self, account: Account) -> "AuditQuerySet":
+        """The only way a request reaches an entry: its own account's."""
+        return self.filter(account=account)
+
+    def update(self, **columns: Any) -> NoReturn:
+        raise AppendOnly
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnly
+
+    def delete(self) -> NoReturn:
+        raise AppendOnly
+
+
+class AuditEvent(models.Model):
+    """Who changed what, when, from where, before and after. It outlives what it tells of, so nothing refers to that.
+
+    Written by `cueapi.trail` alone. Triggers of the database refuse to change an entry, and to delete one that is not
+    over by the noted horizon.
+    """
+
+    account = models.ForeignKey(  # whose it was; null: the server's own
+        Account,
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    at = models.DateTimeField()
+    actor_kind = models.CharField("actor", max_length=12, choices=ActorKind)
+    actor = models.CharField("who", max_length=254, blank=True)  # a key's prefix, an address, or the reason
+    address = models.CharField(max_length=64, blank=True)
+    request_id = models.CharField(max_length=36, blank=True)
+    action = models.CharField(max_length=24, choices=AuditAction)
+    subject_type = models.CharField(max_length=16)
+    subject_id = models.CharField(max_length=64)
+    subject_name = models.CharField(max_length=300, blank=True)  # as it was then
+    before = models.JSONField(default=dict)  # the changed fields only, secrets masked
+    after = models.JSONField(default=dict)
+
+    account_id: uuid.UUID | None
+    objects: ClassVar[Any] = AuditQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "-at", "-id"], name="audit_newest_first"),
+            models.Index(fields=["account", "action", "-at", "-id"], name="audit_by_action"),
+            models.Index(fields=["subject_id", "-at", "-id"], name="audit_by_subject"),
+            models.Index(fields=["at", "id"], name="audit_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject_name or self.subject_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnly
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnly
 
 
 def month_of(day: date) -> date:

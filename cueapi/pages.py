@@ -16,9 +16,9 @@ from django.shortcuts import render
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from cueapi import logging
+from cueapi import logging, trail
 from cueapi.errors import ApiError
-from cueapi.models import Account
+from cueapi.models import Account, ActorKind
 
 View = Callable[..., HttpResponseBase]
 SIGN_IN_PATH = "/login"
@@ -54,6 +54,7 @@ def signed_in(view: View) -> View:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path(), SIGN_IN_PATH)
         logging.note(account=request.user.pk)
+        trail.note(ActorKind.SESSION, account_of(request).email)
         response = view(request, *args, **kwargs)
         patch_cache_control(response, private=True, no_cache=True)
         patch_vary_headers(response, ["Cookie"])

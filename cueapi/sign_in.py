@@ -14,11 +14,11 @@ from django.core import signing
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from cueapi import accounts, keys, mail
+from cueapi import accounts, keys, mail, trail
 from cueapi.clock import rfc3339
 from cueapi.conf import conf
 from cueapi.middleware import WITHOUT_PASSWORD
-from cueapi.models import Account
+from cueapi.models import Account, ActorKind
 
 LIFETIME = timedelta(minutes=15)
 SALT = "cueapi.sign-in"
@@ -48,7 +48,8 @@ def address_in(token: str) -> str:
 def enter_by_link(request: HttpRequest, token: str, *, now: datetime) -> Account:
     """Sign the browser in, once; a new address gets its account. Raises LinkRefused."""
     email, account = _open(token)
-    account = account or accounts.find_or_open(email)
+    trail.note(ActorKind.SESSION, email)
+    account = account or accounts.find_or_open(email, now=now)
     unused = Account.objects.filter(pk=account.pk, is_active=True, last_login=account.last_login)
     if not unused.update(last_login=now):
         raise _used()

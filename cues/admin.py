@@ -20,11 +20,13 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from cueapi import clock
+from cueapi import clock, trail
 from cueapi.clock import utc_text
 from cueapi.console import CheapListAdmin, ConsoleAdmin, as_json, badge, link, plain, pre, utc
 from cueapi.errors import ApiError
 from cueapi.masking import MASK, masked_url
+from cueapi.models import AuditAction
+from cueapi.trail import Change, Facts, Subject
 from cues import beat, foresight, lifecycle, services
 from cues.models import Cue, CueStatus
 from cues.schedule import spell_every
@@ -35,6 +37,10 @@ STATUS_COLORS = {
     CueStatus.COMPLETED: "info",
     CueStatus.FAILED: "danger",
 }
+TASK_FIELDS = (
+    *("name", "task", "description", "interval_id", "crontab_id", "args", "kwargs", "queue", "priority", "headers"),
+    *("expires", "expire_seconds", "one_off", "start_time"),
+)
 
 
 class CueAdmin(ConsoleAdmin):
@@ -137,11 +143,11 @@ class CueAdmin(ConsoleAdmin):
         return goes, {"cues": len(goes)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Cue) -> None:
-        services.delete(obj)
+        services.delete(obj, now=clock.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Cue]) -> None:
         for cue in queryset:
-            services.delete(cue)
+            services.delete(cue, now=clock.now())
 
 
 admin.site.register(Cue, CueAdmin)
@@ -224,10 +230,22 @@ class PeriodicTaskAdmin(CheapListAdmin, StockPeriodicTaskAdmin):
 
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
         """Write a cue's task only where it was changed: firing counts on the same row meanwhile."""
+        before = task_facts(PeriodicTask.objects.get(pk=obj.pk)) if change else {}
         if change and is_of_cue(obj):
             obj.save(update_fields=form.changed_data)
         else:
             super().save_model(request, obj, form, change)
+        record_task(AuditAction.TASK_UPDATED if change else AuditAction.TASK_CREATED, obj, before, task_facts(obj))
+
+    def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
+        record_task(AuditAction.TASK_DELETED, obj, task_facts(obj), {})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        with transaction.atomic():
+            for task in queryset:
+                record_task(AuditAction.TASK_DELETED, task, task_facts(task), {})
+            super().delete_queryset(request, queryset)
 
     def has_delete_permission(self, request: HttpRequest, obj: PeriodicTask | None = None) -> bool:
         return not is_of_cue(obj) and bool(super().has_delete_permission(request, obj))
@@ -280,6 +298,19 @@ def switch(tasks: Iterable[PeriodicTask], *, on: bool) -> int:
     tasks = list(tasks)
     with transaction.atomic():
         for task in tasks:
-            task.enabled = on
+            before, task.enabled = task_facts(task), on
             task.save(update_fields=["enabled"])
+            record_task(AuditAction.TASK_UPDATED, task, before, task_facts(task))
     return len(tasks)
+
+
+def task_facts(task: PeriodicTask) -> Facts:
+    """What people set. That a cue's task is switched on is left to its cue, which follows and says so itself."""
+    found = {name: getattr(task, name) for name in TASK_FIELDS}
+    return {**found, "enabled": task.enabled} if not is_of_cue(task) else found
+
+
+def record_task(action: AuditAction, task: PeriodicTask, before: Facts, after: Facts) -> None:
+    owner = getattr(task, "cue", None) if is_of_cue(task) else None
+    subject = Subject("task", task.pk, task.name, owner.account_id if owner else None)
+    trail.record_difference(Change(action, subject, before, after), now=clock.now())

@@ -21,7 +21,7 @@ from cueapi import clock
 from cueapi.errors import InvalidSchedule
 from cueapi.prepared import Select, Update, given
 from cueapi.queue import enqueue
-from cues import beat, history, schedule
+from cues import beat, changes, history, schedule
 from cues.models import OPEN, SCHEDULE_COLUMNS, CatchUp, Cue, CueStatus, ScheduleType
 
 
@@ -36,6 +36,7 @@ def pause(cues: Iterable[Cue], *, now: datetime) -> int:
             next_run_was, cue.status, cue.next_run = cue.next_run, CueStatus.PAUSED, None
             history.turn(cue, next_run_was=next_run_was, now=now)
         beat.switch(active, on=False)
+        changes.paused(active, now=now)
     return len(active)
 
 
@@ -47,6 +48,7 @@ def resume(cue: Cue, *, now: datetime) -> bool:
     """
     with transaction.atomic():
         for paused in _locked([cue.pk], CueStatus.PAUSED):
+            before = changes.facts(paused)
             paused.next_run = next_run_from(paused, now=now)
             paused.at = paused.at if paused.is_recurring else paused.next_run or paused.at
             paused.status, paused.updated_at = CueStatus.ACTIVE, now
@@ -54,6 +56,7 @@ def resume(cue: Cue, *, now: datetime) -> bool:
             paused.save(update_fields=["status", "next_run", "at", "success_expected_by", "updated_at"])
             history.turn(paused, next_run_was=None, now=now)
             beat.switch([paused], on=True)
+            changes.updated(paused, before, now=now)
             announce_if_due(paused.pk, paused.next_run, now=now)
             return True
     return False

@@ -21,7 +21,7 @@ from cueapi.errors import (
 )
 from cueapi.models import Account
 from cueapi.prepared import Instances, given
-from cues import beat, definition, history, lifecycle
+from cues import beat, changes, definition, history, lifecycle
 from cues.models import (
     OPEN,
     Cue,
@@ -76,6 +76,7 @@ def create(account: Account, data: dict[str, Any], *, now: datetime) -> Created:
         _lock(account)
         _refuse_taken_name_or_full_plan(cue)
         _save_new(cue)
+        changes.created(cue, now=now)
         lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
     return Created(cue, " ".join(filter(None, warnings)) or None)
 
@@ -90,12 +91,13 @@ def update(account: Account, cue_id: str, data: dict[str, Any], *, now: datetime
     try:
         with transaction.atomic():
             cue = _locked(account, cue_id)
-            facts_were, next_run_was = cue.facts, cue.next_run
+            facts_were, next_run_was, before = cue.facts, cue.next_run, changes.facts(cue)
             _apply(cue, data, now=now)
             beat.sync(cue)
             cue.save()
             if cue.facts != facts_were:
                 history.turn(cue, next_run_was=next_run_was, now=now)
+            changes.updated(cue, before, now=now)
             lifecycle.announce_if_due(cue.pk, cue.next_run, now=now)
     except IntegrityError:
         raise _duplicate_name(cue) from None
@@ -132,32 +134,35 @@ def _locked(account: Account, cue_id: str) -> Cue:
     return locked
 
 
-def delete(cue: Cue) -> bool:
+def delete(cue: Cue, *, now: datetime) -> bool:
     """Delete the cue with its executions and its periodic task; what is in flight ends without a record.
 
     False when somebody else deleted it first.
     """
     for tries in range(DELETE_TRIES - 1):
         try:
-            return _delete(cue, hold=tries > 0)
+            return _delete(cue, hold=tries > 0, now=now)
         except (IntegrityError, OperationalError):
             continue  # it fired, or an attempt was recorded, between finding its rows and deleting them
-    return _delete(cue, hold=True)
+    return _delete(cue, hold=True, now=now)
 
 
-def _delete(cue: Cue, *, hold: bool) -> bool:
+def _delete(cue: Cue, *, hold: bool, now: datetime) -> bool:
     """Delete once. `hold` keeps others from firing it meanwhile, at the risk of waiting in a circle with a sender."""
     with transaction.atomic():
-        if hold:
-            Cue.objects.select_for_update().filter(pk=cue.pk).first()
-        _, rows = Cue.objects.filter(pk=cue.pk).delete()
-    return bool(rows.get("cues.Cue"))
+        same = Cue.objects.filter(pk=cue.pk)
+        found = (same.select_for_update() if hold else same).first()  # as it is at last, for the audit trail
+        _, rows = same.delete()
+        if found is None or not rows.get("cues.Cue"):
+            return False
+        changes.deleted(found, now=now)
+    return True
 
 
-def delete_if_there(account: Account, cue_id: str) -> bool:
+def delete_if_there(account: Account, cue_id: str, *, now: datetime) -> bool:
     """Delete the account's cue; False when there is none with this id."""
     try:
-        return delete(find(account, cue_id))
+        return delete(find(account, cue_id), now=now)
     except CueNotFound:
         return False
 

@@ -93,7 +93,8 @@ class BulkDeleteView(ApiView):
     def post(self, request: Request) -> Response:
         require_confirmation(request)
         wanted = checked(requests.BulkDelete(data=request.data))["ids"]
-        deleted = [services.delete_if_there(account_of(request), cue_id) for cue_id in wanted]
+        account, now = account_of(request), clock.now()
+        deleted = [services.delete_if_there(account, cue_id, now=now) for cue_id in wanted]
         return Response(
             {
                 "deleted": [cue_id for cue_id, done in zip(wanted, deleted, strict=True) if done],
@@ -127,7 +128,7 @@ class CueView(ApiView):
     @refuses("404 cue_not_found")
     @extend_schema(operation_id="delete_cue", responses={204: None}, summary="Delete a cue and its executions")
     def delete(self, request: Request, cue_id: str) -> Response:
-        services.delete(services.find(account_of(request), cue_id))
+        services.delete(services.find(account_of(request), cue_id), now=clock.now())
         return Response(status=204)
 
 

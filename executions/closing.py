@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from cueapi import trail
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue, ScheduleType, Transport
 from executions import alerts, chaining, failures, figures, lifecycle, notifications, overlap
@@ -99,4 +100,5 @@ def _escalate(execution: Execution, *, now: datetime) -> None:
         [Notification(execution=execution, account_id=execution.account_id, kind=kind, due_at=now) for kind in kinds]
     )
     if cue.on_failure_pause and cue.is_recurring:
-        cue_lifecycle.pause([cue], now=now)
+        with trail.by_rule(f"on_failure.pause, after the execution {execution.pk} failed"):
+            cue_lifecycle.pause([cue], now=now)

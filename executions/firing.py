@@ -15,11 +15,13 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.db.models import QuerySet
 
-from cueapi import clock, throttling, wakeups
+from cueapi import clock, throttling, trail, wakeups
 from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, NotFound
+from cueapi.models import AuditAction
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
+from cueapi.trail import Change, Subject
 from cueapi.turns import taking_turns
 from cues import beat, history
 from cues import lifecycle as cue_lifecycle
@@ -224,7 +226,22 @@ def replay_all(originals: QuerySet[Execution], *, definition: ReplayOf, now: dat
     ids = {pk: uuid4() for pk in free}
     if ids:
         birth.bear_again(ids, as_sent=definition == ReplayOf.AS_SENT, reason="replayed by hand", now=now)
+        _record_replays(ids, definition, now=now)
     return ids
+
+
+def _record_replays(ids: Mapping[UUID, UUID], definition: ReplayOf, *, now: datetime) -> None:
+    """In the audit trail: who has these run again."""
+    originals = Execution.objects.filter(pk__in=ids).values_list("pk", "account", "cue__name")
+    changes = [
+        Change(
+            AuditAction.EXECUTION_REPLAYED,
+            Subject("execution", pk, name, account_id),
+            after={"replayed_as": ids[pk], "definition": definition.value},
+        )
+        for pk, account_id, name in originals
+    ]
+    trail.record(*changes, now=now)
 
 
 def check_own_payload(cue: Cue) -> None:

@@ -399,6 +399,7 @@ class Kept(models.TextChoices):
     EXECUTIONS = "executions"
     LEDGER = "ledger"
     ALERTS = "alerts"
+    TRAIL = "trail"  # the audit trail
 
 
 class Horizon(models.Model):

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from cueapi import wakeups
+from cueapi import trail, wakeups
 from cueapi.errors import Conflict, Forbidden, NotFound
-from cueapi.models import Account
+from cueapi.models import Account, AuditAction
+from cueapi.trail import Change, Subject
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport, VerificationMode
 from executions import alerts, chaining, closing
@@ -117,15 +118,24 @@ def verify(account: Account, execution_id: UUID, *, valid: bool, reason: str | N
         execution = locked(account, execution_id)
         if execution.outcome_state not in decidable:
             raise InvalidState()
+        before = execution.outcome_state
         execution.outcome_state = OutcomeState.VERIFIED_SUCCESS if valid else OutcomeState.VERIFICATION_FAILED
         execution.validation_state = "valid" if valid else "invalid"
         if not valid and reason:
             room = SUMMARY_CHARS - len(reason) - 1
             execution.summary = f"{(execution.summary or '')[: max(0, room)]} {reason}".strip()
         _save(execution, now=now)
+        _record_verdict(execution, before, now=now)
         alerts.after_outcome(execution, now=now)
         chaining.follow(execution, now=now)
     return execution
+
+
+def _record_verdict(execution: Execution, state_was: str | None, *, now: datetime) -> None:
+    """In the audit trail: who decided."""
+    subject = Subject("execution", execution.pk, execution.cue.name, execution.account_id)
+    before, after = {"outcome_state": state_was}, {"outcome_state": execution.outcome_state}
+    trail.record(Change(AuditAction.EXECUTION_VERIFIED, subject, before, after), now=now)
 
 
 def await_verification(account: Account, execution_id: UUID, *, now: datetime) -> Execution:

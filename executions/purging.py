@@ -21,7 +21,7 @@ from cueapi.turns import taking_turns
 from cues.models import Cue
 from executions import retention
 from executions.models import Alert, Attempt, Destination, Execution, Notification, Step
-from executions.retention import ALERTS, BODIES, DEFINITIONS, DESTINATIONS, ENTRIES, EXECUTIONS, MAILS
+from executions.retention import ALERTS, AUDITED, BODIES, DEFINITIONS, DESTINATIONS, ENTRIES, EXECUTIONS, MAILS
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,8 @@ def _work(rows: Mapping[str, QuerySet[Any]], run: Run, *, now: datetime) -> Iter
     if ALERTS in rows:
         yield partial(_some, ALERTS, partial(_delete_alerts, rows[ALERTS]), ROWS_MAX)
         yield partial(_some, MAILS, partial(_delete, rows[MAILS]), ROWS_MAX)
+    if AUDITED in rows:
+        yield partial(_some, AUDITED, partial(_delete, rows[AUDITED]), ROWS_MAX)
 
 
 def _some(name: str, act: Callable[[], int], at_most: int) -> Done:

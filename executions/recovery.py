@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Min, QuerySet
 
-from cueapi import device_login, idempotency, usage
+from cueapi import device_login, idempotency, trail, usage
 from cueapi.conf import conf
 from cueapi.logging import about
 from cues import lifecycle as cue_lifecycle
@@ -78,7 +78,8 @@ def fire_overdue(now: datetime) -> int:
 def follow_switches(now: datetime) -> int:
     """Cues that came due and whose periodic task was switched off in bulk, which tells nobody: they are paused."""
     off = Cue.objects.filter(status=CueStatus.ACTIVE, next_run__lte=now, periodic_task__enabled=False)
-    return cue_lifecycle.pause(off.order_by("next_run")[:ROWS_MAX], now=now)
+    with trail.by_rule("its periodic task was switched off"):
+        return cue_lifecycle.pause(off.order_by("next_run")[:ROWS_MAX], now=now)
 
 
 def nudge_at_their_time(now: datetime) -> int:

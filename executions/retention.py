@@ -11,11 +11,12 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from cueapi.conf import conf
+from cueapi.models import AuditEvent
 from cues.models import Definition, LedgerEntry, Transport
 from executions.models import Alert, Destination, Execution, Horizon, Kept, Notification
 from executions.states import WAITING, BreakerState
 
-BODIES, EXECUTIONS, ENTRIES, DEFINITIONS, ALERTS, MAILS, DESTINATIONS = REMOVED = (
+BODIES, EXECUTIONS, ENTRIES, DEFINITIONS, ALERTS, MAILS, DESTINATIONS, AUDITED = REMOVED = (
     "response bodies",
     "executions",
     "ledger rows",
@@ -23,6 +24,7 @@ BODIES, EXECUTIONS, ENTRIES, DEFINITIONS, ALERTS, MAILS, DESTINATIONS = REMOVED 
     "alerts",
     "mails about workers",
     "destinations",
+    "audit entries",
 )
 """What is counted: the response bodies by the executions that had them."""
 
@@ -37,6 +39,7 @@ def ends(*, now: datetime) -> Ends:
         Kept.EXECUTIONS: conf().retention_executions_days,
         Kept.LEDGER: conf().retention_ledger_days,
         Kept.ALERTS: conf().retention_alerts_days,
+        Kept.TRAIL: conf().retention_audit_days,
     }
     return {kind: now - timedelta(days=number) for kind, number in days.items() if number}
 
@@ -71,6 +74,8 @@ def over(ends: Ends) -> dict[str, QuerySet[Any]]:
     if Kept.ALERTS in ends:
         found[ALERTS] = Alert.objects.filter(created_at__lt=ends[Kept.ALERTS]).order_by("created_at")
         found[MAILS] = _mails_about_workers_before(ends[Kept.ALERTS])
+    if Kept.TRAIL in ends:
+        found[AUDITED] = AuditEvent.objects.filter(at__lt=ends[Kept.TRAIL]).order_by("at", "id")
     return found
 
 

@@ -11,8 +11,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
+from cueapi import trail
 from cueapi.errors import NotFound
-from cueapi.models import Account
+from cueapi.models import Account, AuditAction
+from cueapi.trail import Change, Subject
 from cues.models import Transport
 from executions import destinations, lanes
 from executions.breaker import CLOSED
@@ -123,9 +125,11 @@ def open_by_hand(account: Account, destination_id: str, *, now: datetime) -> Sig
     """Nothing goes out to it until somebody closes it. Raises DestinationNotFound."""
     with transaction.atomic():
         destination = _own(account, destination_id)
+        before = _facts(destination)
         destination.breaker = destination.breaker.opened_by_hand(now=now)
         destination.reason = "opened by hand"
         destinations.save(destination)
+        _record(AuditAction.DESTINATION_OPENED, destination, before, now=now)
     return _sight(destination, now=now)
 
 
@@ -134,8 +138,10 @@ def close_by_hand(account: Account, destination_id: str, *, now: datetime) -> Si
     with transaction.atomic():
         destination = _own(account, destination_id)
         if destination.breaker.is_holding:
+            before = _facts(destination)
             destination.breaker = destination.breaker.closed_by_hand()
             destinations.save(destination)
+            _record(AuditAction.DESTINATION_CLOSED, destination, before, now=now)
         lanes.nudge([Lane(destination.account_id, destination.lane)], now=now)
     return _sight(destination, now=now)
 
@@ -144,10 +150,27 @@ def set_rate(account: Account, destination_id: str, rate_per_minute: int | None,
     """How many attempts a minute may start; None is no limit. Raises DestinationNotFound."""
     with transaction.atomic():
         destination = _own(account, destination_id)
+        before = _facts(destination)
         destination.rate_per_minute, destination.next_at = rate_per_minute, None
         destination.save(update_fields=["rate_per_minute", "next_at"])
+        _record(AuditAction.DESTINATION_PACED, destination, before, now=now)
         lanes.nudge([Lane(destination.account_id, destination.lane)], now=now)
     return _sight(destination, now=now)
+
+
+def _facts(destination: Destination) -> trail.Facts:
+    """What people steer."""
+    breaker = destination.breaker
+    return {
+        "state": breaker.state.value,
+        "opened_by_hand": breaker.is_open_by_hand,
+        "rate_per_minute": destination.rate_per_minute,
+    }
+
+
+def _record(action: AuditAction, destination: Destination, before: trail.Facts, *, now: datetime) -> None:
+    subject = Subject("destination", destination.pk, destination.lane, destination.account_id)
+    trail.record_difference(Change(action, subject, before, _facts(destination)), now=now)
 
 
 def _own(account: Account, destination_id: str) -> Destination:

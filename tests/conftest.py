@@ -10,6 +10,7 @@ from django.conf import settings
 
 from cueapi.volatile import store
 from executions import delivery
+from tests.support import emptying
 from tests.support.api import Api, api_of_new_account
 from tests.support.receiver import Receiver
 from tests.support.resolver import Resolver
@@ -29,6 +30,12 @@ def valkey() -> Iterator[str]:
     with running_valkey(settings.VAR_DIR) as url:
         assert settings.CUEAPI.redis_url == url
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def triggers_step_aside() -> None:
+    """Tests that commit are cleaned up after: the audit trail, too, is emptied then."""
+    emptying.allow()
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ class ProfileView(ApiView):
             email=data.get("email"),
             alert_webhook_url=data.get("alert_webhook_url"),
             alert_email=data.get("alert_email"),
+            now=clock.now(),
         )
         return Response({"updated_at": clock.rfc3339(account.updated_at)})
 
@@ -155,5 +156,5 @@ class AlertSecretRegenerateView(ApiView):
     )
     def post(self, request: Request) -> Response:
         require_confirmation(request)
-        secret = accounts.regenerate_alert_secret(account_of(request))
+        secret = accounts.regenerate_alert_secret(account_of(request), now=clock.now())
         return Response({"alert_webhook_secret": secret, "previous_secret_revoked": True})

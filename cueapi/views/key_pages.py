@@ -57,8 +57,9 @@ def rename_key(request: HttpRequest, key_id: str) -> HttpResponse:
     if not form.is_valid():
         messages.error(request, LABEL_HELP)
     else:
-        label = form.cleaned_data["label"]
-        act(request, lambda: keys.rename(account_of(request), key_id, label), f"The key is called “{label}” now.")
+        label, now = form.cleaned_data["label"], clock.now()
+        done = f"The key is called “{label}” now."
+        act(request, lambda: keys.rename(account_of(request), key_id, label, now=now), done)
     return see_other(PATH)
 
 

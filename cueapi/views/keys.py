@@ -55,7 +55,7 @@ class NamedKeyView(ApiView):
     )
     def patch(self, request: Request, key_id: str) -> Response:
         label = checked(serializers.KeyLabel(data=request.data))["label"]
-        key = keys.rename(account_of(request), key_id, label)
+        key = keys.rename(account_of(request), key_id, label, now=clock.now())
         return Response({"id": str(key.pk), "label": key.label})
 
     @refuses("400 confirmation_required", "409 last_key_protected")

@@ -42,7 +42,11 @@ def save_settings(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"Nothing was changed. Look at: {wrong}.")
         return see_other(PATH)
     said: dict[str, Any] = form.cleaned_data
-    act(request, lambda: accounts.update_profile(account_of(request), **said), "Your settings are saved.")
+    act(
+        request,
+        lambda: accounts.update_profile(account_of(request), **said, now=clock.now()),
+        "Your settings are saved.",
+    )
     return see_other(PATH)
 
 
@@ -62,7 +66,7 @@ def replace_secret(request: HttpRequest, which: str) -> HttpResponse:
     if which == "webhook":
         messages.success(request, _replace_webhook_secret(account, now=now))
     elif which == "alert":
-        accounts.regenerate_alert_secret(account)
+        accounts.regenerate_alert_secret(account, now=now)
         messages.success(request, "Alert calls are signed with a new secret from now on. Show it, and give it to them.")
     return see_other(PATH)
 

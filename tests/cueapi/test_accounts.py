@@ -129,7 +129,7 @@ def test_a_profile_without_a_change_is_refused(api: Api, body: dict[str, Any]) -
 def test_the_services_say_the_same_without_a_door(api: Api) -> None:
     assert api.account is not None
     with pytest.raises(ValidationFailed):
-        accounts.update_profile(api.account, email=None, alert_webhook_url=None)
+        accounts.update_profile(api.account, email=None, alert_webhook_url=None, now=NOW)
     with pytest.raises(Conflict):
         accounts.register("ADA@example.org", now=clock.now())
 

@@ -106,7 +106,7 @@ def test_the_task_goes_with_the_cue(api: Api, cue: Cue, by: str) -> None:
     if by == "api":
         assert api.delete(f"/v1/cues/{cue.pk}").status_code == 204
     elif by == "service":
-        services.delete(cue)
+        services.delete(cue, now=NOW)
     elif by == "queryset":
         Cue.objects.all().delete()
     else:

@@ -153,5 +153,5 @@ def test_a_cue_without_a_history_begins_one_at_its_first_change() -> None:
 def test_the_history_goes_with_the_cue() -> None:
     cue = make.recurring(make.account())
     lifecycle.pause([cue], now=NOW + MINUTE)
-    services.delete(cue)
+    services.delete(cue, now=NOW)
     assert (Definition.objects.count(), LedgerEntry.objects.count()) == (0, 0)

@@ -218,7 +218,7 @@ def test_a_cue_can_be_deleted_while_it_fires() -> None:
     for _ in range(10):
         cue = make.recurring(owner, callback_url=NOWHERE)
         fires = [lambda n=n, cue=cue: firing.fire_due([cue.pk], now=NOW + n * timedelta(minutes=5)) for n in range(3)]
-        results = at_once([*fires, lambda cue=cue: services.delete(cue)])
+        results = at_once([*fires, lambda cue=cue: services.delete(cue, now=NOW)])
         assert all(isinstance(result, int) for result in results[:3]), results
         assert results[3] is True
         assert (Cue.objects.count(), Execution.objects.count()) == (0, 0)

@@ -109,7 +109,7 @@ def test_a_chain_stops_at_its_tenth_link(owner: Account) -> None:
 def test_a_target_that_is_gone_leaves_the_verdict_alone(owner: Account) -> None:
     target = make.cue(owner)
     parent = parent_of(target)
-    services.delete(target)
+    services.delete(target, now=NOW)
     succeed(Execution.objects.select_related("cue").get(pk=parent.pk))
     assert (Execution.objects.get(pk=parent.pk).status, Execution.objects.count()) == (Status.SUCCESS, 1)
 
@@ -127,7 +127,7 @@ def test_a_target_deleted_at_that_moment_never_undoes_the_verdict(owner: Account
         target = make.cue(owner, name=f"target {round_}")
         parent = parent_of(target, name=f"source {round_}")
         fresh = Execution.objects.select_related("cue").get(pk=parent.pk)
-        answers = at_once([lambda p=fresh: succeed(p), lambda t=target: services.delete(t)])
+        answers = at_once([lambda p=fresh: succeed(p), lambda t=target: services.delete(t, now=NOW)])
         assert [answer for answer in answers if isinstance(answer, Exception)] == []
         assert Execution.objects.get(pk=parent.pk).status == Status.SUCCESS
 

@@ -390,7 +390,7 @@ def test_a_cue_deleted_just_now_does_not_keep_the_others_back() -> None:
     staying = make.cue(make.account())
     going = make.cue(staying.account)
     batch = [(run.cue_id, run.pk) for run in (dead(staying), dead(going))]
-    services.delete(going)
+    services.delete(going, now=NOW)
     report = dead_letters.Report(2, dead_letters.Counter(), has_more=False)
     dead_letters._replay_batch(batch, Order(), report, now=NOW)
     assert (len(report.made), +report.skipped) == (1, {"cue_deleted": 1})

@@ -265,7 +265,7 @@ def test_a_rate_that_changed_unseen_is_taken_up_by_the_next_claim(slow: Cue) -> 
 def test_a_cue_with_a_pace_can_be_deleted(slow: Cue) -> None:
     flood(slow, 2)
     take(slow)
-    assert services.delete(slow)
+    assert services.delete(slow, now=NOW)
     assert not CuePace.objects.exists()
 
 

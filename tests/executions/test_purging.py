@@ -26,6 +26,12 @@ from tests.support.together import at_once
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 
+@pytest.fixture(autouse=True)
+def _the_audit_trail_is_kept(settings: Any) -> None:
+    """Its entries have tests of their own (tests/cueapi/test_trail.py)."""
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"retention_audit_days": 0})
+
+
 @pytest.fixture
 def cue(api: Api) -> Cue:
     return make.cue(api.account)

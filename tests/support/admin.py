@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from cueapi import accounts, clock
-from cueapi.models import Account, ApiKey
+from cueapi.models import Account, ApiKey, AuditEvent
 from cues.models import Cue
 from executions import firing, lifecycle
 from executions.models import Alert, AlertType, Attempt, Destination, Execution, Notification, Worker
@@ -25,6 +25,7 @@ PASSWORD = "correct horse battery"
 NAMES = {
     Account: "cueapi/account",
     ApiKey: "cueapi/apikey",
+    AuditEvent: "cueapi/auditevent",
     Cue: "cues/cue",
     Execution: "executions/execution",
     Alert: "executions/alert",
@@ -202,7 +203,7 @@ class World:
         tasks = list(PeriodicTask.objects.all())
         schedules = [IntervalSchedule.objects.get(), CrontabSchedule.objects.get()]
         own = [self.cue, self.one_shot, self.execution, self.alert, self.worker, self.destination]
-        return [*own, *tasks, *schedules, self.cue.account, ApiKey.objects.first()]
+        return [*own, *tasks, *schedules, self.cue.account, ApiKey.objects.first(), *AuditEvent.objects.all()[:3]]
 
 
 def world(api: Api) -> World:

@@ -57,7 +57,7 @@ def entry(of: Cue, days: float, *, until_days: float | None = None) -> LedgerEnt
 
 def keep(settings: Any, **days: int) -> None:
     """Keep these for so many days, and all else for ever."""
-    every = {f"retention_{kind}_days": 0 for kind in ("attempt_bodies", "executions", "ledger", "alerts")}
+    every = {f"retention_{kind}_days": 0 for kind in ("attempt_bodies", "executions", "ledger", "alerts", "audit")}
     given = {f"retention_{kind}_days": number for kind, number in days.items()}
     settings.CUEAPI = settings.CUEAPI.model_copy(update=every | given)
 
