@@ -260,6 +260,8 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "dry_run": True,
     "from": "2031-05-04T09:00:00Z",
     "to": "2031-06-04T09:00:00Z",
+    "action": "cue.paused",
+    "actor_kind": "api_key",
     "query.at": "2031-05-04T09:00:00Z",
     "body": {"name": "nightly-digest"},
 }

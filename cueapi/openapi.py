@@ -126,7 +126,13 @@ class ApiSchema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         first = self.path.removeprefix("/v1").strip("/").partition("/")[0]
-        tags = {"auth": "account", "usage": "account", "worker": "workers", "dead-letters": "executions"}
+        tags = {
+            "auth": "account",
+            "usage": "account",
+            "audit-events": "account",
+            "worker": "workers",
+            "dead-letters": "executions",
+        }
         return [tags.get(first, first if first in ("cues", "executions", "workers", "alerts") else "service")]
 
     def map_parsers(self) -> list[Any]:

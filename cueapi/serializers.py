@@ -7,6 +7,7 @@ from django.core.validators import validate_email
 from rest_framework import serializers
 
 from cueapi import fields
+from cueapi.models import ActorKind, AuditAction
 
 
 class EmailAddress(fields.Text):
@@ -237,3 +238,33 @@ class ProblemAnswer(serializers.Serializer):
     expected = fields.Text()
     example = serializers.JSONField(allow_null=True)
     details = ErrorDetail(many=True, required=False)
+
+
+class ActorAnswer(serializers.Serializer):
+    kind = serializers.ChoiceField(ActorKind.values)
+    name = fields.Text(
+        allow_null=True, help_text="a key's first characters, an e-mail address, or why the system acted"
+    )
+    address = fields.Text(allow_null=True, help_text="where the request came from; null without one")
+
+
+class SubjectAnswer(serializers.Serializer):
+    type = fields.Text()
+    id = fields.Text()
+    name = fields.Text(allow_null=True, help_text="as it was called then")
+
+
+class AuditEventAnswer(serializers.Serializer):
+    id = fields.Text()
+    at = fields.Instant()
+    action = serializers.ChoiceField(AuditAction.values)
+    actor = ActorAnswer()
+    request_id = fields.Text(allow_null=True, help_text="the X-Request-Id of the call that made the change")
+    subject = SubjectAnswer()
+    before = fields.JsonObject(help_text="the changed fields only; secrets are masked")
+    after = fields.JsonObject(help_text="the changed fields only; secrets are masked")
+
+
+class AuditEventList(serializers.Serializer):
+    audit_events = AuditEventAnswer(many=True)
+    next_cursor = fields.Text(allow_null=True, help_text="the cursor of the page after this; null on the last one")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cueapi.views import account, echo, keys, login, service
+from cueapi.views import account, audit_events, echo, keys, login, service
 
 urlpatterns = [
     path("info", service.InfoView.as_view()),
@@ -21,5 +21,7 @@ urlpatterns = [
     path("auth/verify", login.VerifyView.as_view()),
     path("auth/session", login.SessionView.as_view()),
     path("auth/session/refresh", login.SessionRefreshView.as_view()),
+    path("audit-events", audit_events.AuditEventsView.as_view()),
+    path("audit-events/<str:event_id>", audit_events.AuditEventView.as_view()),
     path("echo/<str:token>", echo.EchoView.as_view()),
 ]

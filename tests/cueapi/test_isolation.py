@@ -3,12 +3,13 @@
 Every path of cueapi.urls is listed here, so that a new one has to say what it is.
 """
 
+import re
 from typing import Any
 
 import pytest
 
 from cueapi import keys, urls
-from cueapi.models import Account, ApiKey
+from cueapi.models import Account, ApiKey, AuditEvent
 from tests.support.api import Api
 from tests.support.envelope import refused
 from tests.support.make import NOW
@@ -19,10 +20,12 @@ CONFIRM = {"x_confirm_destructive": "true"}
 MISSING = "0d7a1c1e-6a53-4d0e-9b2f-2f6c1f0f7a11"
 
 CLOSED: dict[str, list[tuple[str, Any]]] = {
+    "audit-events/<str:event_id>": [("GET", None)],
     "auth/keys/<str:key_id>": [("PATCH", {"label": "mine"}), ("DELETE", None)],
 }
 """Every path that names one object, and each way to call it."""
 OWN: dict[str, list[tuple[str, Any]]] = {
+    "audit-events": [("GET", None)],
     "auth/key": [("GET", None)],
     "auth/key/regenerate": [("POST", None)],
     "auth/keys": [("GET", None), ("POST", {"label": "laptop"})],
@@ -53,8 +56,15 @@ def theirs(api: Api) -> ApiKey:
     return keys.issue(api.account, label="laptop", created_by="user", now=NOW)[0]
 
 
-def send(api: Api, method: str, route: str, key_id: Any, body: Any) -> Any:
-    return api.send(method, f"/v1/{route.replace('<str:key_id>', str(key_id))}", body, **CONFIRM)
+def send(api: Api, method: str, route: str, object_id: Any, body: Any) -> Any:
+    return api.send(method, f"/v1/{re.sub('<str:.+>', str(object_id), route)}", body, **CONFIRM)
+
+
+def of(theirs: ApiKey, route: str) -> Any:
+    """What of Ada's the path shows."""
+    if route.startswith("audit-events"):
+        return AuditEvent.objects.filter(account=theirs.account, subject_id=theirs.pk).get().pk
+    return theirs.pk
 
 
 def test_every_path_is_listed_here() -> None:
@@ -68,7 +78,7 @@ def test_a_stranger_cannot_tell_an_object_from_a_missing_one(
     theirs: ApiKey, stranger: Api, route: str, method: str, body: Any
 ) -> None:
     before = list(ApiKey.objects.filter(account=theirs.account).values())
-    answers = [send(stranger, method, route, key_id, body) for key_id in (theirs.pk, MISSING)]
+    answers = [send(stranger, method, route, key_id, body) for key_id in (of(theirs, route), MISSING)]
     for answer in answers:
         refused(answer, 404, "not_found")
     assert answers[0].json() == answers[1].json()
@@ -83,7 +93,7 @@ def test_a_malformed_id_is_a_404(api: Api, route: str, method: str, body: Any, t
 
 @pytest.mark.parametrize(("route", "method", "body"), [*CALLS, *OWN_CALLS])
 def test_nobody_enters_without_a_key(theirs: ApiKey, anyone: Api, route: str, method: str, body: Any) -> None:
-    answer = send(anyone, method, route, theirs.pk, body)
+    answer = send(anyone, method, route, of(theirs, route), body)
     refused(answer, *((503, "session_unavailable") if "session" in route else (401, "invalid_api_key")))
 
 
