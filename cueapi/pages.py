@@ -32,6 +32,7 @@ PLACES = (
     ("/workers", "Workers"),
     ("/alerts", "Alerts"),
     ("/usage", "Usage"),
+    ("/audit", "Audit trail"),
     ("/keys", "Keys"),
     ("/settings", "Settings"),
 )

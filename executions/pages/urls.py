@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from executions.pages import alerts, cues, dead_letters, destinations, execution, executions, overview, usage, workers
+from executions.pages import (
+    alerts,
+    audit,
+    cues,
+    dead_letters,
+    destinations,
+    execution,
+    executions,
+    overview,
+    usage,
+    workers,
+)
 
 app_name = "pages"
 
@@ -31,5 +42,6 @@ urlpatterns = [
     path("workers/forget", workers.forget_worker, name="forget-worker"),
     path("alerts", alerts.alerts_page, name="alerts"),
     path("alerts/acknowledge", alerts.acknowledge, name="acknowledge"),
+    path("audit", audit.audit_page, name="audit"),
     path("usage", usage.usage_page, name="usage"),
 ]

@@ -19,7 +19,7 @@ from tests.support.pages import Browser
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
-LISTS = ["/", "/executions", "/dead-letters", "/destinations", "/workers", "/alerts", "/usage"]
+LISTS = ["/", "/executions", "/dead-letters", "/destinations", "/workers", "/alerts", "/usage", "/audit"]
 QUERIES_MAX = 25
 
 
