@@ -21,6 +21,7 @@ ALLOWED_HOSTS = split_list(CUEAPI.allowed_hosts)
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 AUTH_USER_MODEL = "cueapi.Account"
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "cueapi.passwords.ListedInTheTrail"}]
 SILENCED_SYSTEM_CHECKS = ["auth.E003"]  # the e-mail address is unique, without regard to case, by a constraint
 APPEND_SLASH = False  # a redirect would lose a POST body (contract 1.1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -144,6 +145,7 @@ SPECTACULAR_SETTINGS = {
         "CueStatusEnum": ["active", "paused", "completed", "failed"],
         "CueSwitchEnum": ["active", "paused"],
         "ExecutionStatusEnum": "executions.states.Status.values",
+        "SubjectTypeEnum": "cueapi.models.SubjectType.values",
         "ServiceStatusEnum": ["healthy", "degraded", "down"],
         "HealthStatusEnum": ["healthy", "degraded"],
     },

@@ -75,7 +75,7 @@ def bootstrap(email: str, *, now: datetime) -> tuple[str, str] | None:
         account.set_password(password)
         account.save(update_fields=["is_staff", "is_superuser", "password"])
         before, after = {"is_staff": False, "is_superuser": False}, {"is_staff": True, "is_superuser": True}
-        record_update(account, before, {**after, "password": Secret(password)}, now=now)
+        record_update(account, before, after, now=now)
         return key, password
 
 

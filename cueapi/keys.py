@@ -13,7 +13,7 @@ from django.db.models import CharField, Q, QuerySet, UUIDField
 from cueapi import ids, mail, trail
 from cueapi.conf import conf
 from cueapi.errors import Conflict, NotFound, Unauthorized
-from cueapi.models import Account, ApiKey, AuditAction
+from cueapi.models import Account, ApiKey, AuditAction, SubjectType
 from cueapi.prepared import Instances, given
 from cueapi.trail import Change, Subject
 
@@ -36,7 +36,7 @@ def issue(account: Account, *, label: str, created_by: str, now: datetime) -> tu
 
 
 def _subject(key: ApiKey) -> Subject:
-    return Subject("key", key.pk, f"{key.prefix}… ({key.label})", key.account_id)
+    return Subject(SubjectType.KEY, key.pk, f"{key.prefix}… ({key.label})", key.account_id)
 
 
 def _make(account: Account, *, label: str, created_by: str, now: datetime) -> tuple[ApiKey, str]:

@@ -262,6 +262,7 @@ FIELD_EXAMPLES: dict[str, Any] = {
     "to": "2031-06-04T09:00:00Z",
     "action": "cue.paused",
     "actor_kind": "api_key",
+    "subject_type": "cue",
     "query.at": "2031-05-04T09:00:00Z",
     "body": {"name": "nightly-digest"},
 }

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Lower
 
 from cueapi import ids
@@ -58,6 +58,11 @@ class Account(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    @transaction.atomic
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """In one transaction with the entry of the audit trail that a new password leaves (`cueapi.passwords`)."""
+        super().save(*args, **kwargs)
 
 
 class ApiKey(models.Model):
@@ -183,6 +188,17 @@ class AuditAction(models.TextChoices):
     TASK_DELETED = "task.deleted"
 
 
+class SubjectType(models.TextChoices):
+    """What it was done to."""
+
+    CUE = "cue", "cue"
+    KEY = "key", "key"
+    ACCOUNT = "account", "account"
+    DESTINATION = "destination", "destination"
+    EXECUTION = "execution", "execution"
+    TASK = "task", "task"
+
+
 class AppendOnly(TypeError):
     """An entry of the audit trail is written once, by `cueapi.trail`; only retention removes it."""
 
@@ -227,7 +243,7 @@ class AuditEvent(models.Model):
     address = models.CharField(max_length=64, blank=True)
     request_id = models.CharField(max_length=36, blank=True)
     action = models.CharField(max_length=24, choices=AuditAction)
-    subject_type = models.CharField(max_length=16)
+    subject_type = models.CharField(max_length=16, choices=SubjectType)
     subject_id = models.CharField(max_length=64)
     subject_name = models.CharField(max_length=300, blank=True)  # as it was then
     before = models.JSONField(default=dict)  # the changed fields only, secrets masked

@@ -7,7 +7,7 @@ from django.core.validators import validate_email
 from rest_framework import serializers
 
 from cueapi import fields
-from cueapi.models import ActorKind, AuditAction
+from cueapi.models import ActorKind, AuditAction, SubjectType
 
 
 class EmailAddress(fields.Text):
@@ -249,7 +249,7 @@ class ActorAnswer(serializers.Serializer):
 
 
 class SubjectAnswer(serializers.Serializer):
-    type = fields.Text()
+    type = serializers.ChoiceField(SubjectType.values)
     id = fields.Text()
     name = fields.Text(allow_null=True, help_text="as it was called then")
 

@@ -19,7 +19,7 @@ from django.db import transaction
 
 from cueapi.clock import rfc3339
 from cueapi.logging import SECRET_NAMES, request_id
-from cueapi.models import Account, ActorKind, ApiKey, AuditAction, AuditEvent
+from cueapi.models import Account, ActorKind, ApiKey, AuditAction, AuditEvent, SubjectType
 
 MASK = "•••"
 VALUE_MAX_CHARS = 2_000  # of one value as JSON; a longer one is told by its size and its digest
@@ -98,7 +98,7 @@ class Secret:
 class Subject:
     """What a change was made to, as it is called now; `account_id` is whose it is, None the server's own."""
 
-    kind: str
+    kind: SubjectType
     id: object
     name: str
     account_id: UUID | None
@@ -115,7 +115,7 @@ class Change:
 
 
 def subject_of_account(account: Account) -> Subject:
-    return Subject("account", account.pk, account.email, account.pk)
+    return Subject(SubjectType.ACCOUNT, account.pk, account.email, account.pk)
 
 
 def record(*changes: Change, now: datetime) -> None:

@@ -25,7 +25,7 @@ from cueapi.clock import utc_text
 from cueapi.console import CheapListAdmin, ConsoleAdmin, as_json, badge, link, plain, pre, utc
 from cueapi.errors import ApiError
 from cueapi.masking import MASK, masked_url
-from cueapi.models import AuditAction
+from cueapi.models import AuditAction, SubjectType
 from cueapi.trail import Change, Facts, Subject
 from cues import beat, foresight, lifecycle, services
 from cues.models import Cue, CueStatus
@@ -312,5 +312,5 @@ def task_facts(task: PeriodicTask) -> Facts:
 
 def record_task(action: AuditAction, task: PeriodicTask, before: Facts, after: Facts) -> None:
     owner = getattr(task, "cue", None) if is_of_cue(task) else None
-    subject = Subject("task", task.pk, task.name, owner.account_id if owner else None)
+    subject = Subject(SubjectType.TASK, task.pk, task.name, owner.account_id if owner else None)
     trail.record_difference(Change(action, subject, before, after), now=clock.now())

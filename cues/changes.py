@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from cueapi import trail
-from cueapi.models import AuditAction
+from cueapi.models import AuditAction, SubjectType
 from cueapi.trail import Change, Facts, Secret, Subject
 from cues.models import Cue, CueStatus
 
@@ -96,4 +96,4 @@ def _set(all_facts: Facts) -> dict[str, Any]:
 
 
 def _subject(cue: Cue) -> Subject:
-    return Subject("cue", cue.pk, cue.name, cue.account_id)
+    return Subject(SubjectType.CUE, cue.pk, cue.name, cue.account_id)

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from cueapi import clock, throttling, trail, wakeups
 from cueapi.conf import conf
 from cueapi.errors import BadRequest, Conflict, NotFound
-from cueapi.models import AuditAction
+from cueapi.models import AuditAction, SubjectType
 from cueapi.queue import enqueue
 from cueapi.signing import canonical_json
 from cueapi.trail import Change, Subject
@@ -236,7 +236,7 @@ def _record_replays(ids: Mapping[UUID, UUID], definition: ReplayOf, *, now: date
     changes = [
         Change(
             AuditAction.EXECUTION_REPLAYED,
-            Subject("execution", pk, name, account_id),
+            Subject(SubjectType.EXECUTION, pk, name, account_id),
             after={"replayed_as": ids[pk], "definition": definition.value},
         )
         for pk, account_id, name in originals

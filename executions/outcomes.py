@@ -11,7 +11,7 @@ from django.db import transaction
 
 from cueapi import trail, wakeups
 from cueapi.errors import Conflict, Forbidden, NotFound
-from cueapi.models import Account, AuditAction
+from cueapi.models import Account, AuditAction, SubjectType
 from cueapi.trail import Change, Subject
 from cues import lifecycle as cue_lifecycle
 from cues.models import Transport, VerificationMode
@@ -133,7 +133,7 @@ def verify(account: Account, execution_id: UUID, *, valid: bool, reason: str | N
 
 def _record_verdict(execution: Execution, state_was: str | None, *, now: datetime) -> None:
     """In the audit trail: who decided."""
-    subject = Subject("execution", execution.pk, execution.cue.name, execution.account_id)
+    subject = Subject(SubjectType.EXECUTION, execution.pk, execution.cue.name, execution.account_id)
     before, after = {"outcome_state": state_was}, {"outcome_state": execution.outcome_state}
     trail.record(Change(AuditAction.EXECUTION_VERIFIED, subject, before, after), now=now)
 

@@ -13,7 +13,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from cueapi import trail
 from cueapi.errors import NotFound
-from cueapi.models import Account, AuditAction
+from cueapi.models import Account, AuditAction, SubjectType
 from cueapi.trail import Change, Subject
 from cues.models import Transport
 from executions import destinations, lanes
@@ -169,7 +169,7 @@ def _facts(destination: Destination) -> trail.Facts:
 
 
 def _record(action: AuditAction, destination: Destination, before: trail.Facts, *, now: datetime) -> None:
-    subject = Subject("destination", destination.pk, destination.lane, destination.account_id)
+    subject = Subject(SubjectType.DESTINATION, destination.pk, destination.lane, destination.account_id)
     trail.record_difference(Change(action, subject, before, _facts(destination)), now=now)
 
 

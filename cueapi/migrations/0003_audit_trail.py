@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('address', models.CharField(blank=True, max_length=64)),
                 ('request_id', models.CharField(blank=True, max_length=36)),
                 ('action', models.CharField(choices=[('cue.created', 'Cue Created'), ('cue.updated', 'Cue Updated'), ('cue.paused', 'Cue Paused'), ('cue.resumed', 'Cue Resumed'), ('cue.deleted', 'Cue Deleted'), ('key.created', 'Key Created'), ('key.renamed', 'Key Renamed'), ('key.rotated', 'Key Rotated'), ('key.revoked', 'Key Revoked'), ('secret.rotated', 'Secret Rotated'), ('account.created', 'Account Created'), ('account.updated', 'Account Updated'), ('destination.opened', 'Destination Opened'), ('destination.closed', 'Destination Closed'), ('destination.paced', 'Destination Paced'), ('execution.replayed', 'Execution Replayed'), ('execution.verified', 'Execution Verified'), ('task.created', 'Task Created'), ('task.updated', 'Task Updated'), ('task.deleted', 'Task Deleted')], max_length=24)),
-                ('subject_type', models.CharField(max_length=16)),
+                ('subject_type', models.CharField(choices=[('cue', 'cue'), ('key', 'key'), ('account', 'account'), ('destination', 'destination'), ('execution', 'execution'), ('task', 'task')], max_length=16)),
                 ('subject_id', models.CharField(max_length=64)),
                 ('subject_name', models.CharField(blank=True, max_length=300)),
                 ('before', models.JSONField(default=dict)),

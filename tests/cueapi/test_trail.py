@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from cueapi import keys, trail
-from cueapi.models import AppendOnly, AuditAction, AuditEvent
+from cueapi.models import AppendOnly, AuditAction, AuditEvent, SubjectType
 from cueapi.trail import MASK, Change, Secret, Subject
 from executions import purging
 from executions.models import Horizon, Kept
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 def entry(**facts: Any) -> AuditEvent:
     """One entry about a cue whose facts became these."""
     with transaction.atomic():
-        subject = Subject("cue", "cue_1", "digest", None)
+        subject = Subject(SubjectType.CUE, "cue_1", "digest", None)
         trail.record(Change(AuditAction.CUE_UPDATED, subject, {}, facts), now=NOW)
     return newest()
 
@@ -33,13 +33,13 @@ def newest() -> AuditEvent:
 
 
 def test_an_entry_holds_only_what_differs() -> None:
-    subject = Subject("cue", "cue_1", "digest", None)
+    subject = Subject(SubjectType.CUE, "cue_1", "digest", None)
     trail.record(Change(AuditAction.CUE_UPDATED, subject, {"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}), now=NOW)
     assert (newest().before, newest().after) == ({"b": 2}, {"b": 3, "c": 4})
 
 
 def test_a_change_of_nothing_leaves_no_entry() -> None:
-    change = Change(AuditAction.CUE_UPDATED, Subject("cue", "cue_1", "digest", None), {"a": 1}, {"a": 1})
+    change = Change(AuditAction.CUE_UPDATED, Subject(SubjectType.CUE, "cue_1", "digest", None), {"a": 1}, {"a": 1})
     trail.record_difference(change, now=NOW)
     assert not AuditEvent.objects.exists()
 
@@ -62,7 +62,7 @@ def test_no_secret_is_kept(value: Any) -> None:
 
 
 def test_a_changed_secret_is_told_though_not_shown() -> None:
-    subject = Subject("cue", "cue_1", "digest", None)
+    subject = Subject(SubjectType.CUE, "cue_1", "digest", None)
     before, after = {"headers": {"X-Key": Secret("one")}}, {"headers": {"X-Key": Secret("two")}}
     trail.record_difference(Change(AuditAction.CUE_UPDATED, subject, before, after), now=NOW)
     assert newest().before == newest().after == {"headers": {"X-Key": MASK}}
@@ -93,7 +93,7 @@ def test_who_acts_is_forgotten_with_the_request(api: Api) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_outside_of_a_transaction_nothing_is_recorded() -> None:
     with pytest.raises(transaction.TransactionManagementError, match="one transaction"):
-        trail.record(Change(AuditAction.CUE_UPDATED, Subject("cue", "cue_1", "digest", None)), now=NOW)
+        trail.record(Change(AuditAction.CUE_UPDATED, Subject(SubjectType.CUE, "cue_1", "digest", None)), now=NOW)
     assert not AuditEvent.objects.exists()
 
 

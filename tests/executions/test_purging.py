@@ -95,7 +95,8 @@ def test_large_steps_cost_no_more_statements_than_small_ones(cue: Cue) -> None:
     assert cost() == few
 
 
-def test_every_statement_of_a_run_finds_its_rows_by_an_index(cue: Cue) -> None:
+def test_every_statement_of_a_run_finds_its_rows_by_an_index(cue: Cue, settings: Any) -> None:
+    settings.CUEAPI = settings.CUEAPI.model_copy(update={"retention_audit_days": 365})
     make.recurring(cue.account, created_at=NOW - 900 * DAY)
     services.update(cue.account, Cue.objects.last().pk, {"schedule": {"cron": "1 * * * *"}}, now=NOW - 800 * DAY)
     fill(cue, 3)
@@ -106,7 +107,13 @@ def test_every_statement_of_a_run_finds_its_rows_by_an_index(cue: Cue) -> None:
     plans = [(one, plan_of(one)) for one in run]
     assert [f"{one}\n{plan}" for one, plan in plans if is_whole_scan(plan)] == []
     told = str(plans)
-    for index in ("execution_ended", "execution_ended_bodiless", "alert_age", "notification_of_worker_age"):
+    for index in (
+        "execution_ended",
+        "execution_ended_bodiless",
+        "alert_age",
+        "notification_of_worker_age",
+        "audit_age",
+    ):
         assert f"{index}" in told
     assert {one.split()[0] for one in run} == {"SELECT", "UPDATE", "DELETE"}
 
