@@ -150,10 +150,16 @@ def update_profile(
             held = Account.objects.select_for_update(no_key=True).filter(pk=account.pk)
             before = held.values(*changes).get()
             account.save(update_fields=[*changes, "updated_at"])
-            record_update(account, before, changes, now=now)
+            record_update(account, _shown(before), _shown(changes), now=now)
     except IntegrityError:
         raise duplicate_email() from None
     return account
+
+
+def _shown(profile: trail.Facts) -> trail.Facts:
+    """The profile as the audit trail tells it."""
+    url = profile.get("alert_webhook_url")
+    return {**profile, "alert_webhook_url": trail.Address(url)} if url else profile
 
 
 def duplicate_email() -> Conflict:

@@ -19,9 +19,9 @@ from django.db import transaction
 
 from cueapi.clock import rfc3339
 from cueapi.logging import SECRET_NAMES, request_id
+from cueapi.masking import MASK, masked_url
 from cueapi.models import Account, ActorKind, ApiKey, AuditAction, AuditEvent, SubjectType
 
-MASK = "•••"
 VALUE_MAX_CHARS = 2_000  # of one value as JSON; a longer one is told by its size and its digest
 NAME_MAX_CHARS = 300
 SECRETS = re.compile(r"(cue_sk_|whsec_|[Bb]earer )[A-Za-z0-9+/=._~-]{6,}")  # a key's prefix, which names it, is shorter
@@ -92,6 +92,13 @@ class Secret:
     """A value that may be compared but never shown."""
 
     value: object = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A URL, shown without what may be a secret in it."""
+
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,8 @@ def shown(value: Any) -> Any:
     """The value as JSON has it, with every secret in it masked."""
     if isinstance(value, Secret):
         return MASK if value.value else None
+    if isinstance(value, Address):
+        return masked_url(value.url)
     if isinstance(value, datetime):
         return rfc3339(value)
     if isinstance(value, Mapping):

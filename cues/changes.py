@@ -9,7 +9,7 @@ from typing import Any
 
 from cueapi import trail
 from cueapi.models import AuditAction, SubjectType
-from cueapi.trail import Change, Facts, Secret, Subject
+from cueapi.trail import Address, Change, Facts, Secret, Subject
 from cues.models import Cue, CueStatus
 
 NAMES: Mapping[str, str] = {
@@ -52,15 +52,17 @@ NAMES: Mapping[str, str] = {
     "require_payload_override": "require_payload_override",
     "required_payload_keys": "required_payload_keys",
 }
+ADDRESSES = ("callback.url", "on_failure.webhook")
 UNSET: tuple[object, ...] = (None, "", {}, [])
 SWITCHES = {CueStatus.PAUSED: AuditAction.CUE_PAUSED, CueStatus.ACTIVE: AuditAction.CUE_RESUMED}
 
 
 def facts(cue: Cue) -> dict[str, Any]:
-    """What people set on the cue, as it is now; header values can be compared but not shown."""
+    """What people set on the cue, as it is now. Header values and secrets in addresses compare, but are not shown."""
     found = {name: getattr(cue, column) for column, name in NAMES.items()}
     headers = found["callback.headers"] or {}
-    return {**found, "callback.headers": {name: Secret(value) for name, value in headers.items()}}
+    found["callback.headers"] = {name: Secret(value) for name, value in headers.items()}
+    return found | {name: Address(found[name]) for name in ADDRESSES if found[name]}
 
 
 def created(cue: Cue, *, now: datetime) -> None:

@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection, transaction
 
 from cueapi import keys, trail
 from cueapi.models import AppendOnly, AuditAction, AuditEvent, SubjectType
-from cueapi.trail import MASK, Change, Secret, Subject
+from cueapi.trail import MASK, Address, Change, Secret, Subject
 from executions import purging
 from executions.models import Horizon, Kept
 from tests.support import make
@@ -53,6 +53,7 @@ def test_a_change_of_nothing_leaves_no_entry() -> None:
         "a note with whsec_0123456789abcdef in it",
         "a note with cue_sk_0123456789abcdef in it",
         {"X-Key": Secret("of-the-receiver")},
+        Address("https://hooks.example.org/in?key=of-the-receiver"),
     ],
 )
 def test_no_secret_is_kept(value: Any) -> None:

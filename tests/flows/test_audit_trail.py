@@ -159,6 +159,16 @@ def test_an_accounts_settings_are_told(api: Api) -> None:
     assert (entries[0].before, entries[0].after) == ({"email": "ada@example.org"}, {"email": "grace@example.org"})
 
 
+def test_secrets_in_addresses_are_not_shown_and_that_they_changed_is(api: Api) -> None:
+    cue = made(api, callback={"url": f"{make.NOWHERE}?token=one-of-the-receiver"})
+    with told("cue.updated", "account.updated") as entries:
+        api.patch(f"/v1/cues/{cue.pk}", {"callback": {"url": f"{make.NOWHERE}?token=two-of-the-receiver"}})
+        api.patch("/v1/auth/me", {"alert_webhook_url": f"{make.NOWHERE}?token=of-the-receiver"})
+    assert entries[0].before == entries[0].after == {"callback.url": f"{make.NOWHERE}?token={MASK}"}
+    assert entries[1].after == {"alert_webhook_url": f"{make.NOWHERE}?token={MASK}"}
+    assert "of-the-receiver" not in str(list(AuditEvent.objects.values()))
+
+
 def test_a_new_account_is_told_with_its_key(anyone: Api) -> None:
     with told("account.created", "key.created") as entries:
         anyone.post("/v1/auth/register", {"email": "new@example.org"})
