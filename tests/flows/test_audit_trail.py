@@ -15,7 +15,7 @@ from cues.models import Cue
 from executions import recovery
 from executions.models import Destination
 from executions.states import OutcomeState, Status
-from tests.support import admin, make
+from tests.support import admin, login, make
 from tests.support.api import Api
 from tests.support.make import NOW
 from tests.support.pages import Browser
@@ -173,6 +173,14 @@ def test_a_new_account_is_told_with_its_key(anyone: Api) -> None:
     with told("account.created", "key.created") as entries:
         anyone.post("/v1/auth/register", {"email": "new@example.org"})
     assert {(entry.actor_kind, entry.address) for entry in entries} == {("system", "127.0.0.1")}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_login_by_device_is_told_as_such(anyone: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with told("account.created", "key.created") as entries:
+        login.approved(anyone, caplog, "new@example.org")
+    assert {(entry.actor_kind, entry.actor) for entry in entries} == {("device_login", "new@example.org")}
 
 
 def test_destinations_are_told(api: Api) -> None:
