@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('cueapi', '0003_audit_trail'),
-        ('executions', '0013_hour_figures'),
+        ('executions', '0014_handled'),
     ]
 
     operations = [
