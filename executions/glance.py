@@ -24,17 +24,19 @@ class Places:
 @dataclass(frozen=True)
 class Glance:
     overview: Overview
+    troubles: Sequence[str]  # what is not well, the worst first
     chart: Chart
     lists: Mapping[str, str]
     failing: Sequence[tuple[Alert, str]]  # with the page of its cue
     next_due: Sequence[tuple[Cue, str]]
 
 
-def take(account: Account | None, places: Places, *, over: str, now: datetime) -> Glance:
-    """`over` names one of RANGES; any other word is the first of them."""
+def take(account: Account | None, places: Places, *, over: str, also: Sequence[str] = (), now: datetime) -> Glance:
+    """`over` names one of RANGES; any other word is the first of them. `also` is what else is not well."""
     seen = overview.read(account, now=now, over=RANGES.get(over, RANGES["24h"]))
     return Glance(
         overview=seen,
+        troubles=[*also, *seen.troubles],
         chart=chart.draw(seen.bars, places.ended),
         lists=places.lists,
         failing=[(alert, places.cue(str(alert.cue_id))) for alert in seen.failing[: overview.SHOWN]],

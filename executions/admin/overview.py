@@ -1,5 +1,6 @@
 """The admin's first page: is everything well, for all accounts together."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +17,13 @@ from executions import glance, health
 from executions.glance import Places
 from executions.overview import Bar
 
+Process = tuple[str, str, str]  # its name, its state, and when it was heard of
+STORE = "The volatile store"
+NEEDED = {
+    "Beat": "No beat is at work, so nothing fires on time",
+    "Worker": "No worker is at work, so nothing is sent",
+}
+
 admin.site.index_template = "executions/admin/index.html"
 
 
@@ -24,32 +32,45 @@ def facts(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not _may_see(request):
         return context
     now = clock.now()
-    seen = glance.take(None, _places(), over=request.GET.get("range", ""), now=now)
-    return {**context, "glance": seen, "processes": _processes(now)}
+    processes = _processes(now)
+    also = list(_troubles(processes))
+    seen = glance.take(None, _places(), over=request.GET.get("range", ""), also=also, now=now)
+    return {**context, "glance": seen, "processes": processes}
 
 
 def _may_see(request: HttpRequest) -> bool:
     return any(request.user.has_perm(f"executions.{verb}_execution") for verb in ("view", "change"))
 
 
-def _processes(now: datetime) -> list[tuple[str, str, str]]:
+def _troubles(processes: Sequence[Process]) -> Iterator[str]:
+    """Of several beats or workers one is enough. Without the volatile store nobody knows of them."""
+    failed = [name for name, state, _ in processes if state == "error"]
+    yield from (f"{name} does not answer" for name in failed)
+    if STORE in failed:
+        return
+    for kind, words in NEEDED.items():
+        if not any(name.startswith(kind) and state == "ok" for name, state, _ in processes):
+            yield words
+
+
+def _processes(now: datetime) -> list[Process]:
     """What runs, its state in one word, and since when it is silent."""
     seen = liveness.look(now=now)
-    rows = [("database", seen.database, ""), ("volatile store", seen.volatile, ""), ("broker", seen.broker, "")]
-    rows += [(f"beat {beat.name}", beat.state, f"{beat.silent_s:.0f} s ago") for beat in seen.beats]
+    rows = [("The database", seen.database, ""), (STORE, seen.volatile, ""), ("The broker", seen.broker, "")]
+    rows += [(f"Beat {beat.name}", beat.state, f"{beat.silent_s:.0f} s ago") for beat in seen.beats]
     if not seen.beats:
-        rows.append(("beat", "silent", "none was heard of"))
+        rows.append(("Beat", "silent", "none was heard of"))
     try:
         signs = liveness.workers_silent_s(now=now)
     except Unavailable:
         return rows
     for name, silent_s in signs.items():
         state = "ok" if silent_s <= liveness.WORKER_SILENT_S else "silent"
-        rows.append((f"worker {name}", state, f"{silent_s:.0f} s ago"))
+        rows.append((f"Worker {name}", state, f"{silent_s:.0f} s ago"))
     if not signs:
-        rows.append(("worker", "silent", "none was heard of"))
+        rows.append(("Worker", "silent", "none was heard of"))
     alive, word = health.workers(now=now)
-    return [*rows, ("pulling workers", word, f"{alive} alive")]
+    return [*rows, ("Pulling workers", word, f"{alive} alive")]
 
 
 def _list(name: str, **filters: str) -> str:

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from cueapi import clock
+from cueapi import clock, liveness
+from cueapi.liveness import BeatCycle
 from cueapi.middleware import ADMIN_POLICY
+from cueapi.volatile import store
 from executions import rollup
 from executions.models import Execution
 from tests.support.admin import HOSTILE, Admin, World, failed, inline_scripts, recurring, staff, superuser, world
@@ -40,8 +42,20 @@ def test_it_says_what_is_not_well_and_links_to_it(root: Admin, rows: World) -> N
     assert root.client.get("/admin/").headers["Content-Security-Policy"] == ADMIN_POLICY
 
 
-def test_a_quiet_installation_is_well(root: Admin) -> None:
-    assert "All is well." in root.text("/admin/")
+def test_an_installation_without_beat_and_worker_is_not_well(root: Admin) -> None:
+    text = root.text("/admin/")
+    assert "All is well." not in text
+    assert "No beat is at work" in text and "No worker is at work" in text
+
+
+def test_one_beat_and_one_worker_are_enough(root: Admin) -> None:
+    at = clock.now().timestamp()
+    liveness.beat_lives("host:1", BeatCycle(at, cues=0, duration_ms=4))
+    liveness.beat_lives("host:2", BeatCycle(at - 900, cues=0, duration_ms=4))
+    store().hset(liveness.WORKERS_KEY, "host:3", str(at))
+    text = root.text("/admin/")
+    assert "is at work" not in text
+    assert "Beat host:2" in text and "silent" in text
 
 
 def test_every_figure_leads_to_a_list(root: Admin, rows: World) -> None:
