@@ -3,22 +3,23 @@
 A page is for an account that signed in with a session cookie. Nothing is changed by GET; a POST carries a CSRF token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from cueapi import logging, trail
-from cueapi.errors import ApiError
+from cueapi.errors import ApiError, MethodNotAllowed
 from cueapi.models import Account, ActorKind
+from cueapi.problems import respond
 
 View = Callable[..., HttpResponseBase]
 SIGN_IN_PATH = "/login"
@@ -45,6 +46,33 @@ class Place:
     path: str
     title: str
     is_here: bool
+
+
+def answers(*methods: str) -> Callable[[View], View]:
+    """The methods that a page answers; GET stands for HEAD too. To who calls it as an API it is not there."""
+    allowed = (*methods, "HEAD") if "GET" in methods else methods
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if "Authorization" in request.headers:
+                raise Http404
+            if request.method not in allowed:
+                return _not_allowed(request, allowed)
+            return view(request, *args, **kwargs)
+
+        door.csrf_exempt = "POST" not in methods  # type: ignore[attr-defined]  # it refuses every POST
+        return door
+
+    return decorate
+
+
+def _not_allowed(request: HttpRequest, allowed: Sequence[str]) -> HttpResponseBase:
+    names = ", ".join(method for method in allowed if method != "HEAD")
+    error = MethodNotAllowed(f"This page does not answer {request.method}. It answers {names}.")
+    response = respond(error, request)
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
 
 
 def signed_in(view: View) -> View:

@@ -12,7 +12,7 @@ from cueapi.api import ApiView, account_of
 from cueapi.clock import rfc3339
 from cueapi.errors import NotFound, ValidationFailed
 from cueapi.models import ActorKind, AuditAction, AuditEvent, SubjectType
-from cueapi.openapi import leads_to
+from cueapi.openapi import leads_to, refuses
 from cueapi.pagination import LIMIT_MAX, whole_number
 
 DEFAULT_LIMIT = 50
@@ -22,6 +22,7 @@ BOUNDS = {"since": "at__gte", "until": "at__lt"}
 
 
 class AuditEventsView(ApiView):
+    @refuses("422 validation_error")
     @leads_to("get_audit_event", event_id="audit_events/0/id")
     @extend_schema(
         operation_id="list_audit_events",

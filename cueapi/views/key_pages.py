@@ -4,12 +4,11 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.http import require_http_methods, require_POST
 
 from cueapi import clock, keys, throttling
 from cueapi.errors import ApiError
 from cueapi.models import ApiKey
-from cueapi.pages import account_of, act, page, see_other, signed_in
+from cueapi.pages import account_of, act, answers, page, see_other, signed_in
 from cueapi.views.keys import CREATED
 
 PATH = "/keys"
@@ -20,7 +19,7 @@ class LabelForm(forms.Form):
     label = forms.CharField(max_length=keys.LABEL_MAX_CHARS)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@answers("GET", "POST")
 @signed_in
 def keys_page(request: HttpRequest) -> HttpResponse:
     """The keys; a POST makes another, whose text this one answer shows."""
@@ -40,7 +39,7 @@ def keys_page(request: HttpRequest) -> HttpResponse:
     return _list(request, made=plaintext)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
     def revoke() -> object:
@@ -50,7 +49,7 @@ def revoke_key(request: HttpRequest, key_id: str) -> HttpResponse:
     return see_other(PATH)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def rename_key(request: HttpRequest, key_id: str) -> HttpResponse:
     form = LabelForm(request.POST)

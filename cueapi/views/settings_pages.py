@@ -8,11 +8,10 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import accounts, clock
 from cueapi.models import Account
-from cueapi.pages import account_of, act, page, see_other, signed_in
+from cueapi.pages import account_of, act, answers, page, see_other, signed_in
 
 PATH = "/settings"
 OVERLAP = timedelta(hours=24)  # how long the secret before it signs too, so that no receiver refuses a delivery
@@ -27,13 +26,13 @@ class ProfileForm(forms.Form):
     alert_email = forms.BooleanField(required=False)
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def settings_page(request: HttpRequest) -> HttpResponse:
     return _show(request)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def save_settings(request: HttpRequest) -> HttpResponse:
     form = ProfileForm(request.POST)
@@ -50,7 +49,7 @@ def save_settings(request: HttpRequest) -> HttpResponse:
     return see_other(PATH)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def show_secret(request: HttpRequest, which: str) -> HttpResponse:
     """A secret, in this one answer, which nothing keeps."""
@@ -58,7 +57,7 @@ def show_secret(request: HttpRequest, which: str) -> HttpResponse:
     return _show(request, **{f"{which}_secret": secret(account_of(request))}) if secret else see_other(PATH)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def replace_secret(request: HttpRequest, which: str) -> HttpResponse:
     """A new secret. The webhooks' one before it signs too for OVERLAP."""

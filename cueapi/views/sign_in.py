@@ -7,11 +7,10 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.http import require_http_methods, require_POST
 
 from cueapi import clock, sign_in, throttling
 from cueapi.errors import ApiError
-from cueapi.pages import SIGN_IN_PATH, is_ours, page, see_other
+from cueapi.pages import SIGN_IN_PATH, answers, is_ours, page, see_other
 from cueapi.sign_in import LinkRefused
 from cueapi.throttling import HOUR_S, WINDOW_S, Quota
 
@@ -28,7 +27,7 @@ class KeyForm(forms.Form):
     api_key = forms.CharField(label="API key", max_length=200)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@answers("GET", "POST")
 def sign_in_page(request: HttpRequest) -> HttpResponse:
     """Ask for an address or a key. A POST with one of them answers where that leads."""
     if request.method != "POST":
@@ -62,7 +61,7 @@ def _try_key(request: HttpRequest) -> HttpResponse:
     return see_other(_next(request))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@answers("GET", "POST")
 def link_page(request: HttpRequest) -> HttpResponse:
     """Where a mailed link leads: a button, since mail scanners open links and press nothing."""
     token = request.GET.get("token", "")
@@ -76,7 +75,7 @@ def link_page(request: HttpRequest) -> HttpResponse:
     return _private(page(request, "cueapi/sign_in/confirm.html", email=email))
 
 
-@require_POST
+@answers("POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     messages.success(request, "You are signed out.")

@@ -4,12 +4,11 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
 from cueapi.errors import ApiError
 from cueapi.ids import parse_uuid
-from cueapi.pages import account_of, back_to, page, signed_in
+from cueapi.pages import account_of, answers, back_to, page, signed_in
 from executions import alerts
 from executions.models import Alert, AlertType
 from executions.pages.reading import PAGE, Query
@@ -17,7 +16,7 @@ from executions.pages.reading import PAGE, Query
 PATH = "/alerts"
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def alerts_page(request: HttpRequest) -> HttpResponse:
     query = Query(request)
@@ -41,7 +40,7 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
     return page(request, "executions/pages/alerts.html", **facts)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def acknowledge(request: HttpRequest) -> HttpResponse:
     """Those named in the form: one, or all that a page showed."""

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET
 
 from cueapi.models import ActorKind, AuditAction, AuditEvent
-from cueapi.pages import account_of, page, signed_in
+from cueapi.pages import account_of, answers, page, signed_in
 from executions.pages.reading import Query
 
 
@@ -20,7 +19,7 @@ class Difference:
     after: Any
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def audit_page(request: HttpRequest) -> HttpResponse:
     query = Query(request)

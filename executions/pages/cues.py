@@ -8,11 +8,10 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
 from cueapi.errors import InvalidPayload
-from cueapi.pages import account_of, act, back_to, missing, page, signed_in
+from cueapi.pages import account_of, act, answers, back_to, missing, page, signed_in
 from cueapi.parsers import problems
 from cues import services
 from cues.models import Cue, CueStatus
@@ -26,7 +25,7 @@ GONE = "There is no such cue here. It may have been deleted; the list of cues ha
 NO_OBJECT = 'The payload is no JSON object. Write one such as {"order": 17}.'
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def cues_page(request: HttpRequest) -> HttpResponse:
     query = Query(request)
@@ -57,7 +56,7 @@ def _with_own(view: Callable[[HttpRequest, Cue], HttpResponse]) -> Callable[[Htt
     return door
 
 
-@require_GET
+@answers("GET")
 @signed_in
 @_with_own
 def cue_page(request: HttpRequest, cue: Cue) -> HttpResponse:
@@ -83,7 +82,7 @@ def _path(cue_id: str) -> str:
 # --- What may be done -------------------------------------------------------------------------------------------
 
 
-@require_POST
+@answers("POST")
 @signed_in
 @_with_own
 def fire_cue(request: HttpRequest, cue: Cue) -> HttpResponse:
@@ -112,14 +111,14 @@ def _payload_in(request: HttpRequest) -> dict[str, Any] | None:
     return payload
 
 
-@require_POST
+@answers("POST")
 @signed_in
 @_with_own
 def pause_cue(request: HttpRequest, cue: Cue) -> HttpResponse:
     return _switch(request, cue, {"status": "paused"}, f"Paused: {cue.name}.")
 
 
-@require_POST
+@answers("POST")
 @signed_in
 @_with_own
 def resume_cue(request: HttpRequest, cue: Cue) -> HttpResponse:

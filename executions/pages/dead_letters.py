@@ -5,12 +5,11 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
 from cueapi.clock import rfc3339
 from cueapi.errors import ApiError
-from cueapi.pages import account_of, page, see_other, signed_in
+from cueapi.pages import account_of, answers, page, see_other, signed_in
 from executions import dead_letters
 from executions.dead_letters import LIMIT_MAX, Filters, Order, Report
 from executions.failures import ErrorClass
@@ -22,7 +21,7 @@ PATH = "/dead-letters"
 YES_NO = {"yes": True, "no": False}
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def dead_letters_page(request: HttpRequest) -> HttpResponse:
     account, query = account_of(request), Query(request)
@@ -39,7 +38,7 @@ def dead_letters_page(request: HttpRequest) -> HttpResponse:
     return page(request, "executions/pages/dead_letters.html", **facts)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def replay_page(request: HttpRequest) -> HttpResponse:
     """First say how many, and what would be done; once that is confirmed, do it."""

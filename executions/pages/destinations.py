@@ -3,10 +3,9 @@
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
-from cueapi.pages import account_of, act, page, see_other, signed_in
+from cueapi.pages import account_of, act, answers, page, see_other, signed_in
 from executions import steering
 from executions.steering import RATE_MAX
 
@@ -17,7 +16,7 @@ class RateForm(forms.Form):
     rate_per_minute = forms.IntegerField(required=False, min_value=1, max_value=RATE_MAX)
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def destinations_page(request: HttpRequest) -> HttpResponse:
     rows = [
@@ -33,7 +32,7 @@ def destinations_page(request: HttpRequest) -> HttpResponse:
     return page(request, "executions/pages/destinations.html", rows=rows, rate_max=RATE_MAX)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def open_destination(request: HttpRequest, destination_id: str) -> HttpResponse:
     act(
@@ -44,7 +43,7 @@ def open_destination(request: HttpRequest, destination_id: str) -> HttpResponse:
     return see_other(PATH)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def close_destination(request: HttpRequest, destination_id: str) -> HttpResponse:
     act(
@@ -55,7 +54,7 @@ def close_destination(request: HttpRequest, destination_id: str) -> HttpResponse
     return see_other(PATH)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def set_rate(request: HttpRequest, destination_id: str) -> HttpResponse:
     form = RateForm(request.POST)

@@ -7,10 +7,9 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_cache_control
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
-from cueapi.pages import account_of, act, back_to, missing, page, signed_in
+from cueapi.pages import account_of, act, answers, back_to, missing, page, signed_in
 from executions import dead_letters, firing, outcomes, story
 from executions.firing import ReplayOf
 from executions.models import Execution
@@ -34,7 +33,7 @@ def _with_own(view: Callable[[HttpRequest, Execution], HttpResponse]) -> Callabl
     return door
 
 
-@require_GET
+@answers("GET")
 @signed_in
 @_with_own
 def execution_page(request: HttpRequest, execution: Execution) -> HttpResponse:
@@ -42,7 +41,7 @@ def execution_page(request: HttpRequest, execution: Execution) -> HttpResponse:
     return page(request, "executions/pages/execution.html", story=told)
 
 
-@require_GET
+@answers("GET")
 @signed_in
 @_with_own
 def execution_part(request: HttpRequest, execution: Execution) -> HttpResponse:
@@ -56,7 +55,7 @@ def execution_part(request: HttpRequest, execution: Execution) -> HttpResponse:
     return response
 
 
-@require_POST
+@answers("POST")
 @signed_in
 @_with_own
 def replay(request: HttpRequest, execution: Execution) -> HttpResponse:
@@ -73,7 +72,7 @@ def replay(request: HttpRequest, execution: Execution) -> HttpResponse:
     return back_to(request, f"/executions/{made[0].pk if made else execution.pk}")
 
 
-@require_POST
+@answers("POST")
 @signed_in
 @_with_own
 def handle(request: HttpRequest, execution: Execution) -> HttpResponse:
@@ -86,7 +85,7 @@ def handle(request: HttpRequest, execution: Execution) -> HttpResponse:
     return back_to(request, f"/executions/{execution.pk}")
 
 
-@require_POST
+@answers("POST")
 @signed_in
 @_with_own
 def verify(request: HttpRequest, execution: Execution) -> HttpResponse:

@@ -5,12 +5,11 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.decorators.http import require_GET
 
 from cueapi import clock
 from cueapi.errors import ApiError
 from cueapi.ids import parse_execution_id
-from cueapi.pages import account_of, page, see_other, signed_in
+from cueapi.pages import account_of, answers, page, see_other, signed_in
 from executions.failures import ErrorClass
 from executions.feed import Position, Wanted
 from executions.models import Execution, ExecutionQuerySet
@@ -32,7 +31,7 @@ def rows_of(request: HttpRequest) -> ExecutionQuerySet:
     return rows
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def executions_page(request: HttpRequest) -> HttpResponse:
     query = Query(request)
@@ -68,7 +67,7 @@ def _live_address(wanted: dict[str, Any], *, is_newest: bool) -> str | None:
     return f"/live?{urlencode(wanted)}" if wanted else "/live"
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def execution_rows(request: HttpRequest) -> HttpResponse:
     """The rows of these executions, as the list has them, for who keeps it up to date."""
@@ -77,7 +76,7 @@ def execution_rows(request: HttpRequest) -> HttpResponse:
     return page(request, "executions/pages/execution_rows.html", rows=list(found))
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def live(request: HttpRequest) -> HttpResponseBase:
     """The account's executions as they change, as Server-Sent Events; the same as GET /v1/events."""

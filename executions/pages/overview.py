@@ -3,11 +3,10 @@
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET
 
 from cueapi import clock
 from cueapi.clock import rfc3339
-from cueapi.pages import account_of, page, signed_in
+from cueapi.pages import account_of, answers, page, signed_in
 from executions import glance
 from executions.glance import Places
 from executions.overview import Bar
@@ -16,7 +15,7 @@ from executions.pages.executions import rows_of
 NEWEST = 10
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def overview_page(request: HttpRequest) -> HttpResponse:
     seen = glance.take(account_of(request), PLACES, over=request.GET.get("range", ""), now=clock.now())

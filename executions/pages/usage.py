@@ -3,10 +3,9 @@
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET
 
 from cueapi import clock, usage
-from cueapi.pages import account_of, page, signed_in
+from cueapi.pages import account_of, answers, page, signed_in
 from cueapi.plans import NO_LIMIT
 from cueapi.usage import Month, Share
 from cues.models import Cue
@@ -14,7 +13,7 @@ from cues.models import Cue
 MONTHS_SHOWN = 12
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def usage_page(request: HttpRequest) -> HttpResponse:
     account, now = account_of(request), clock.now()

@@ -4,11 +4,10 @@ from collections import Counter
 
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET, require_POST
 
 from cueapi import clock
 from cueapi.models import Account
-from cueapi.pages import account_of, act, page, see_other, signed_in
+from cueapi.pages import account_of, act, answers, page, see_other, signed_in
 from cues.models import Transport
 from executions import claims, workers
 from executions.models import Execution
@@ -17,7 +16,7 @@ from executions.states import Status
 PATH = "/workers"
 
 
-@require_GET
+@answers("GET")
 @signed_in
 def workers_page(request: HttpRequest) -> HttpResponse:
     account, now = account_of(request), clock.now()
@@ -26,7 +25,7 @@ def workers_page(request: HttpRequest) -> HttpResponse:
     return page(request, "executions/pages/workers.html", rows=rows)
 
 
-@require_POST
+@answers("POST")
 @signed_in
 def forget_worker(request: HttpRequest) -> HttpResponse:
     worker_id = request.POST.get("worker_id", "")

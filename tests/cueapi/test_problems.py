@@ -269,9 +269,7 @@ def test_a_wrong_path_is_told_the_right_one(api: Api, path: str, advice: str) ->
     assert advice in refused(api.get(path), 404, "not_found")["message"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/health", "/status", "/docs", "/docs/errors", "/auth/device", "/v1/openapi.json"]
-)
+@pytest.mark.parametrize("path", ["/health", "/status", "/docs", "/docs/errors", "/auth/device", "/v1/openapi.json"])
 def test_a_page_answers_a_wrong_method_as_the_api_does(path: str) -> None:
     answer = Client(enforce_csrf_checks=True).post(path, {"a": "b"})
     assert answer.headers["Content-Type"] == "application/json"

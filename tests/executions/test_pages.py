@@ -155,6 +155,20 @@ def test_what_cannot_be_read_is_left_out_and_the_page_says_so(browser: Browser, 
     assert "Write 2031-05-04T09:00:00Z" in browser.text("/executions?since=yesterday")
 
 
+@pytest.mark.parametrize("path", ["/", "/executions", "/cues"])
+def test_a_page_answers_a_wrong_method_as_the_api_does(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(path, {"a": "b"})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("path", ["/cues", "/executions", "/alerts"])
+def test_who_calls_a_page_as_an_api_is_told_the_right_path(api: Api, path: str) -> None:
+    for answer in (api.get(path), api.post(path, {})):
+        assert answer.status_code == 404
+        assert f"Did you mean /v1{path}?" in answer.json()["error"]["message"]
+
+
 # --- Executions -------------------------------------------------------------------------------------------------
 
 
