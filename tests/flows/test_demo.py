@@ -363,6 +363,15 @@ def test_the_first_run_of_a_recurring_cue_is_shown_with_its_lateness(
     assert stand_in.deleted == ["/v1/cues/cue_4k2m9x0c7b1d"]
 
 
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c_during_a_create_takes_effect_once_the_cue_is_known(server: Server, receiver: StandIn) -> None:
     def answer(request: Received) -> Answer:
         os.kill(os.getpid(), signal.SIGINT)
