@@ -70,7 +70,7 @@ def test_a_mailed_link_signs_in_once(browser: Client, link_for: Ask, api: Api) -
     link = link_for(api.account.email.upper(), "/?range=7d")
     page = browser.get(link)
     assert (page.status_code, is_in(browser)) == (200, False)  # opening it is not enough: mail scanners do
-    assert page.headers["Cache-Control"] == "no-store" and page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store" and page.headers["Referrer-Policy"] == "strict-origin"
     answer = browser.post(link)
     assert (answer.status_code, answer["Location"]) == (303, "/?range=7d")
     assert is_in(browser)
