@@ -95,6 +95,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CUEAPI.base_url.startswith("https:/
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_TRUSTED_ORIGINS = [CUEAPI.base_url]
+CSRF_FAILURE_VIEW = "cueapi.pages.unconfirmed"
 
 CORS_ALLOW_ALL_ORIGINS = True
 CORS_URLS_REGEX = r"^/(v1/|health$|status$)"

@@ -29,5 +29,5 @@ urlpatterns = [
 
 handler400 = "cueapi.problems.bad_request"
 handler403 = "cueapi.problems.forbidden"
-handler404 = "cueapi.problems.not_found"
+handler404 = "cueapi.pages.not_found"
 handler500 = "cueapi.problems.server_error"

@@ -16,10 +16,9 @@ from django.shortcuts import render
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from cueapi import logging, trail
+from cueapi import logging, problems, trail
 from cueapi.errors import ApiError, MethodNotAllowed
 from cueapi.models import Account, ActorKind
-from cueapi.problems import respond
 
 View = Callable[..., HttpResponseBase]
 SIGN_IN_PATH = "/login"
@@ -70,7 +69,7 @@ def answers(*methods: str) -> Callable[[View], View]:
 def _not_allowed(request: HttpRequest, allowed: Sequence[str]) -> HttpResponseBase:
     names = ", ".join(method for method in allowed if method != "HEAD")
     error = MethodNotAllowed(f"This page does not answer {request.method}. It answers {names}.")
-    response = respond(error, request)
+    response = problems.respond(error, request)
     response.headers["Allow"] = ", ".join(allowed)
     return response
 
@@ -106,6 +105,24 @@ def page(request: HttpRequest, template: str, *, status: int = 200, **facts: Any
 def missing(request: HttpRequest, why: str) -> HttpResponse:
     """The page for what is not there, or not this account's."""
     return page(request, "cueapi/missing.html", status=404, why=why)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For a path that nothing answers: a page for who reads pages, an error of the API for everyone else."""
+    if _reads_pages(request):
+        return missing(request, "There is no page at this address. Look whether it was copied whole.")
+    return problems.not_found(request, exception)
+
+
+def unconfirmed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """For a form that did not come from a page of ours, as far as its cookie and token tell."""
+    why = "Nothing was done, because this form could not be shown to come from here. Go back, reload, and try again."
+    return page(request, "cueapi/missing.html", status=403, title="Not confirmed", why=why)
+
+
+def _reads_pages(request: HttpRequest) -> bool:
+    is_api = request.path.startswith(("/v1/", "/admin")) or "Authorization" in request.headers
+    return request.method in ("GET", "HEAD") and not is_api and "text/html" in request.headers.get("Accept", "")
 
 
 def _is_here(path: str, here: str) -> bool:

@@ -54,9 +54,7 @@ def test_somebody_signs_in_with_a_mailed_link_and_out_again(new_page: Page, it: 
     expect(new_page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
-def test_a_failure_arrives_by_itself_tells_why_and_is_put_right(
-    page: Page, client: Client, receiver: Receiver
-) -> None:
+def test_a_failure_arrives_by_itself_tells_why_and_is_put_right(page: Page, client: Client, receiver: Receiver) -> None:
     receiver.will_answer(Answer(500, {"error": "the model is overloaded"}))
     receiver.default = Answer(200, {"success": True, "result": "12 mails summarised"})
     page.goto("/executions")

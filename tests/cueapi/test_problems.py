@@ -145,7 +145,7 @@ def test_an_unknown_page_of_the_admin_is_a_page(anyone: Api) -> None:
 
 
 def test_the_envelope_is_json_for_a_browser_too(anyone: Api) -> None:
-    answer = anyone.send("GET", "/nonsense", None, Accept="text/html")
+    answer = anyone.send("GET", "/v1/nonsense", None, Accept="text/html")
     assert answer.headers["Content-Type"] == "application/json"
     assert in_envelope(answer)["code"] == "not_found"
 
