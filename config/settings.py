@@ -171,6 +171,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("cueapi/icon.svg")},
     ],
+    "STYLES": [lambda request: static("cueapi/console.css")],
     "SITE_URL": "/docs",
     "DASHBOARD_CALLBACK": "executions.admin.overview.facts",
     "SHOW_HISTORY": False,

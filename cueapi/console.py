@@ -78,9 +78,6 @@ class CheapListAdmin(ModelAdmin):
     list_disable_select_all = True
     empty_value_display = EMPTY
 
-    class Media:
-        css = {"all": ("cueapi/console.css",)}
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LightChangeList
 
