@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres test-brokers check format lint types layers migrations fmt clean prove-kill prove-rounds prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
+.PHONY: help up demo test test-sqlite test-postgres test-brokers screenshots check format lint types layers migrations fmt clean prove-kill prove-rounds prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test-postgres: .venv/.installed-dev ## Run the tests about the database on a pri
 
 test-brokers: .venv/.installed-dev ## Tell the same stories on PostgreSQL with Valkey, Redis and RabbitMQ; minutes
 	@$(BIN)/python -m pytest -n 0 -m brokers
+
+screenshots: .venv/.installed-dev ## Picture every page, light, dark and at phone width, into var/screenshots; wants Chromium
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 prove-kill: .venv/.installed-dev ## Kill worker, beat and broker amid 500 executions; some minutes
 	@$(BIN)/python -m tests.proofs.kill

@@ -40,6 +40,7 @@ ACTION_COLORS = {
 }
 KEY_COLORS = {"live": "success", "replaced": "warning", "revoked": "danger"}
 
+admin.site.index_title = "Overview"
 admin.site.unregister(Group)  # who may enter is either a superuser or has a few permissions of their own
 
 

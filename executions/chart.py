@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from executions.overview import Bar
 
@@ -34,6 +35,14 @@ class Chart:
     top: int  # what the full height stands for
     width: float = WIDTH
     height: float = HEIGHT
+
+    @property
+    def ticks(self) -> Sequence[datetime]:
+        """The times at its left edge, in its middle and at its right edge."""
+        if not self.columns:
+            return ()
+        bars = [column.bar for column in self.columns]
+        return (bars[0].start, bars[len(bars) // 2].start, bars[-1].end)
 
 
 def draw(bars: Sequence[Bar], url_of: Callable[[Bar], str]) -> Chart:

@@ -147,12 +147,20 @@ def _missed(cue: Cue, entry: LedgerEntry) -> str:
     )
 
 
+def _paused(cue: Cue, entry: LedgerEntry) -> str:
+    """A window that was due before the pause is left to it, too; then the pause began later."""
+    definition = _in_force(cue, entry.first_at)
+    if definition is None or definition.status != CueStatus.PAUSED:
+        return "It was skipped, because the cue was paused."
+    return f"It was skipped, because the cue was paused, from {rfc3339(definition.since)} on."
+
+
 LEFT: dict[Verdict, Callable[[Cue, LedgerEntry], str]] = {
     Verdict.MISSED: _missed,
     Verdict.OVERLAP: lambda cue, entry: (
         f"It was skipped, because execution {entry.execution_id} had not ended and schedule.overlap asks for that."
     ),
-    Verdict.PAUSED: lambda cue, entry: "It was skipped, because the cue was paused.",
+    Verdict.PAUSED: _paused,
     Verdict.LIMIT: lambda cue, entry: "It was skipped, because the cue had run as often as schedule.max_runs allows.",
     Verdict.CHANGED: lambda cue, entry: "It was skipped, because the schedule was changed before it could run.",
 }

@@ -22,12 +22,14 @@ class Form:
 class Links:
     """`act` makes the form of an action; None for one that this reader may not do.
 
-    `runs` and `failures` are the lists of all that the cue ran, and of what of it failed.
+    `runs` and `failures` are the lists of all that the cue ran, and of what of it failed; `changes` that of who
+    changed the cue.
     """
 
     here: str
     runs: str
     failures: str
+    changes: str
     execution: Callable[[UUID], str]
     cue: Callable[[str], str]
     act: Callable[[str], Form | None]

@@ -78,6 +78,7 @@ class FireableCueAdmin(CueAdmin):
             here=self.page_url(cue.pk),
             runs=runs,
             failures=f"{runs}&{urlencode({'status__exact': Status.FAILED})}",
+            changes=f"{reverse('admin:cueapi_auditevent_changelist')}?{urlencode({'q': cue.pk})}",
             execution=lambda execution_id: reverse("admin:executions_execution_change", args=[execution_id]),
             cue=self.page_url,
             act=form_of.get,

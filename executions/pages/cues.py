@@ -69,6 +69,7 @@ def links_of(cue: Cue) -> Links:
         here=_path(cue.pk),
         runs=f"{reverse('pages:executions')}?{urlencode({'cue': cue.pk})}",
         failures=f"{reverse('pages:dead-letters')}?{urlencode({'cue': cue.pk, 'replayed': 'any'})}",
+        changes=f"{reverse('pages:audit')}?{urlencode({'subject': cue.pk})}",
         execution=lambda execution_id: reverse("pages:execution", args=[execution_id]),
         cue=_path,
         act=lambda action: Form(reverse(f"pages:{action}-cue", args=[cue.pk]), takes_payload=action == "fire"),

@@ -94,7 +94,7 @@ def test_a_pause_is_told_while_it_lasts_and_afterwards(cue: Cue) -> None:
     lifecycle.resume(Cue.objects.get(), now=NOW + 11 * MINUTE)
     told = why(cue, NOW + 5 * MINUTE)
     assert (told.verdict, told.facts["windows"]) == ("skipped_paused", 3)
-    assert told.sentence == "It was skipped, because the cue was paused."
+    assert told.sentence == "It was skipped, because the cue was paused, from 2031-05-04T08:59:00Z on."
 
 
 def test_a_limit_and_a_change_are_told(cue: Cue) -> None:

@@ -154,6 +154,7 @@ def test_a_mark_that_did_not_run_leads_to_the_answer_why(browser: Client, cue: C
     (href,) = re.findall(r'<a href="([^"]+)" class="mark mark-idle"', text)
     answer = text_of(browser, href.replace("&amp;", "&").partition("#")[0])
     assert "It was skipped, because the cue was paused." in answer
+    assert f'href="/audit?subject={cue.pk}"' in answer
 
 
 def test_the_page_says_why_the_cue_is_not_due_then(browser: Client, cue: Cue) -> None:

@@ -24,6 +24,7 @@ LINKS = Links(
     "/here",
     "/runs",
     "/failures",
+    "/changes",
     lambda pk: f"/run/{pk}",
     lambda pk: f"/cue/{pk}",
     lambda action: Form(f"/do/{action}"),
@@ -144,7 +145,9 @@ def test_no_question_has_no_answer(cue: Cue) -> None:
 
 
 def test_an_action_that_the_reader_may_not_do_is_not_offered(cue: Cue) -> None:
-    links = Links("/here", "/runs", "/failures", str, str, lambda action: Form("/do") if action == "pause" else None)
+    links = Links(
+        "/here", "/runs", "/failures", "/changes", str, str, lambda action: Form("/do") if action == "pause" else None
+    )
     actions = portrait.read(cue, links, asked={}, now=clock.now()).actions
     assert [action.intention.action for action in actions] == ["pause"]
 

@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.database]
 
 MINUTE = timedelta(minutes=1)
 NOW = clock.now().replace(microsecond=0)
-LINKS = Links("/here", "/runs", "/failures", lambda pk: f"/run/{pk}", lambda pk: f"/cue/{pk}", lambda action: None)
+LINKS = Links(
+    "/here", "/runs", "/failures", "/changes", lambda pk: f"/run/{pk}", lambda pk: f"/cue/{pk}", lambda action: None
+)
 LEFT = [verdict for verdict in Verdict if verdict not in RUNS]
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cueapi import clock
-from cues.models import Cue, Definition, LedgerEntry, Verdict
+from cues.models import Cue, CueStatus, Definition, LedgerEntry, Verdict
 from cues.schedule import cron_timetable, first_due
 from executions import rollup
 from executions.failures import ErrorClass
@@ -17,17 +17,30 @@ from executions.models import Attempt, Execution, Step
 from executions.states import Status, Trigger
 
 LASTS = timedelta(hours=25)
+HOUR = timedelta(hours=1)
 BAD_EVERY = {"summarise-inbox": 31, "refresh-embeddings": 9, "sync-calendar": 47}  # of its windows, one fails
 BODY = '{"success": true, "result": "12 mails summarised", "external_id": "msg:88"}'
 
 
 def write() -> None:
-    """For each recurring cue that BAD_EVERY names."""
+    """For each recurring cue that BAD_EVERY names, and for `morning-report`, which was paused at its time."""
     now = clock.now()
     for cue in Cue.objects.filter(name__in=BAD_EVERY):
         _live(cue, now - LASTS, now)
+    _pause_over_nine(Cue.objects.get(name="morning-report"), now)
     while rollup.count(now=now):
         pass
+
+
+def _pause_over_nine(cue: Cue, now: datetime) -> None:
+    """As if somebody had paused it half an hour before the last 09:00 of its zone, and resumed it an hour later."""
+    nine = cron_timetable(cue.cron, cue.timezone).previous(now - HOUR)
+    assert nine
+    Cue.objects.filter(pk=cue.pk).update(created_at=now - LASTS - HOUR)
+    Definition.objects.filter(cue=cue).update(since=now - LASTS - HOUR)
+    for since, status in ((nine - HOUR / 2, CueStatus.PAUSED), (nine + HOUR / 2, CueStatus.ACTIVE)):
+        Definition.objects.create(cue=cue, since=since, **cue.facts | {"status": status})
+    LedgerEntry.objects.create(cue=cue, first_at=nine, verdict=Verdict.PAUSED)
 
 
 def _live(cue: Cue, since: datetime, now: datetime) -> None:
@@ -40,6 +53,7 @@ def _live(cue: Cue, since: datetime, now: datetime) -> None:
     LedgerEntry.objects.bulk_create(
         LedgerEntry(cue=cue, first_at=run.scheduled_for, verdict=Verdict.RAN, execution_id=run.pk) for run in runs
     )
+    Cue.objects.filter(pk=cue.pk).update(last_run=runs[-1].closed_at)
 
 
 def _windows(cue: Cue, since: datetime, until: datetime) -> Iterator[datetime]:

@@ -21,12 +21,13 @@ ALWAYS = {"/mails": DONE, "/reports": BROKEN, "/issues": BUSY, "/digest": Answer
 
 @dataclass(frozen=True)
 class Scenery:
-    """What is worth a look: paths of its most telling pages."""
+    """What is worth a look: the paths of its most telling pages."""
 
     failed: str
     retried: str
     retrying: str
     cue: str
+    paused_at_nine: str
 
 
 @contextmanager
@@ -59,6 +60,7 @@ def _cues(client: Client, receiver: Receiver) -> Mapping[str, str]:
         "summarise-inbox": make("summarise-inbox", _cron("*/10 * * * *"), "/mails", description="Mails, for the team"),
         "refresh-embeddings": make("refresh-embeddings", _cron("5 * * * *"), "/mails"),
         "sync-calendar": make("sync-calendar", _cron("*/15 * * * *"), "/mails"),
+        "morning-report": make("morning-report", _cron("0 9 * * *"), "/mails"),
         "weekly-digest": make("weekly-digest", _cron("0 9 * * MON"), "/digest", verification={"mode": "manual"}),
         "nightly-report": make("nightly-report", _cron("0 2 * * *"), "/reports", retry=at_once),
         "crawl-docs": make("crawl-docs", AT_ONCE, "/crawl", retry=at_once),
@@ -103,4 +105,5 @@ def _settled(client: Client, cues: Mapping[str, str]) -> Scenery:
         retried=one("crawl-docs", "success"),
         retrying=one("triage-issues", "retrying"),
         cue=f"/cues/{cues['summarise-inbox']}",
+        paused_at_nine=f"/cues/{cues['morning-report']}",
     )
