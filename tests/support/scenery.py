@@ -15,7 +15,7 @@ NOBODY = "http://127.0.0.1:9/hook"
 WROTE_A_PAST = "from tests.support import past; past.write()"
 DONE = Answer(200, {"success": True, "result": "12 mails summarised", "external_id": "msg:88"})
 BUSY = Answer(503, {"error": "the model is overloaded, try again"})
-BROKEN = Answer(500, {"error": "the template “digest” is missing"})
+BROKEN = Answer(500, {"error": "the template digest.html is missing"})
 ALWAYS = {"/mails": DONE, "/reports": BROKEN, "/issues": BUSY, "/digest": Answer(202, {})}
 
 
