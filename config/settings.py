@@ -153,9 +153,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 
-def admin_list(title: str, icon: str, model: str) -> dict[str, Any]:
-    """A line of the admin's side bar: `model` is app_model, for those who may see it."""
-    app, _, name = model.rpartition("_")
+def admin_list(title: str, icon: str, model: str, seen_by: str = "") -> dict[str, Any]:
+    """A line of the admin's side bar: `model` is app_model, for those who may see it, or see `seen_by`."""
+    app, _, name = (seen_by or model).rpartition("_")
     return {
         "title": title,
         "icon": icon,
@@ -180,6 +180,7 @@ UNFOLD = {
             {
                 "items": [
                     admin_list("Executions", "play_circle", "executions_execution"),
+                    admin_list("Dead letters", "report", "executions_deadletter", "executions_execution"),
                     admin_list("Cues", "alarm", "cues_cue"),
                     admin_list("Alerts", "notifications", "executions_alert"),
                     admin_list("Destinations", "lan", "executions_destination"),

@@ -183,6 +183,10 @@ class AuditAction(models.TextChoices):
     DESTINATION_PACED = "destination.paced"
     EXECUTION_REPLAYED = "execution.replayed"
     EXECUTION_VERIFIED = "execution.verified"
+    EXECUTION_HANDLED = "execution.handled"
+    EXECUTION_UNHANDLED = "execution.unhandled"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    WORKER_FORGOTTEN = "worker.forgotten"
     TASK_CREATED = "task.created"
     TASK_UPDATED = "task.updated"
     TASK_DELETED = "task.deleted"
@@ -196,6 +200,8 @@ class SubjectType(models.TextChoices):
     ACCOUNT = "account", "account"
     DESTINATION = "destination", "destination"
     EXECUTION = "execution", "execution"
+    ALERT = "alert", "alert"
+    WORKER = "worker", "worker"
     TASK = "task", "task"
 
 

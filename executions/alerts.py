@@ -15,10 +15,12 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
+from cueapi import trail
 from cueapi.clock import rfc3339
 from cueapi.conf import conf
 from cueapi.errors import NotFound
-from cueapi.models import Account
+from cueapi.models import Account, AuditAction, SubjectType
+from cueapi.trail import Change, Subject
 from cues import lifecycle as cue_lifecycle
 from cues.models import Cue
 from executions import notifications
@@ -258,8 +260,12 @@ def acknowledge(account: Account, alert_id: UUID | None, *, now: datetime) -> Al
     if alert_id is None:
         raise AlertNotFound()
     own = Alert.objects.filter(account=account, pk=alert_id)
-    own.filter(acknowledged_at=None).update(acknowledged_at=now)
-    alert = own.first()
-    if alert is None:
-        raise AlertNotFound()
+    with transaction.atomic():
+        is_news = own.filter(acknowledged_at=None).update(acknowledged_at=now)
+        alert = own.first()
+        if alert is None:
+            raise AlertNotFound()
+        if is_news:
+            subject = Subject(SubjectType.ALERT, alert.pk, alert.message, account.pk)
+            trail.record(Change(AuditAction.ALERT_ACKNOWLEDGED, subject), now=now)
     return alert

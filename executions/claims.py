@@ -3,24 +3,27 @@
 A claim is exclusive. It ends with an outcome, or it is taken back once its lease is over and its worker silent.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
-from cueapi import usage, wakeups
+from cueapi import trail, usage, wakeups
 from cueapi.conf import conf
 from cueapi.errors import Conflict
-from cueapi.models import Account
+from cueapi.models import Account, AuditAction, SubjectType
+from cueapi.trail import Change, Subject
 from cues.models import Transport
 from executions import closing, failures, lifecycle, outcomes, workers
 from executions.models import Execution, Worker
 from executions.states import Status
 
 LISTED_MAX = 50
+CLAIMED: dict[str, Any] = {"transport": Transport.WORKER, "status": Status.DELIVERING, "closed_at": None}
 NO_CLAIM: dict[str, Any] = {
     "claimed_by_worker": None,
     "claimed_at": None,
@@ -180,16 +183,31 @@ def give_back(execution: Execution, *, reason: str, now: datetime) -> None:
         wakeups.announce({execution.account_id})
 
 
+def held(account: Account, worker_id: str) -> QuerySet[Execution]:
+    """What the worker has claimed and not finished."""
+    rows: QuerySet[Execution] = Execution.objects.of(account).filter(claimed_by_worker=worker_id, **CLAIMED)
+    return rows
+
+
+def held_by(known: Iterable[Worker]) -> Counter[int]:
+    """How many executions each of these workers has claimed and not finished, by its key."""
+    keys = {(worker.account_id, worker.worker_id): worker.pk for worker in known}
+    claimed = Execution.objects.filter(account__in={account_id for account_id, _ in keys}, **CLAIMED).order_by()
+    counts = claimed.values_list("account", "claimed_by_worker").annotate(Count("pk"))
+    return Counter({keys[account, name]: count for account, name, count in counts if (account, name) in keys})
+
+
 def forget_worker(account: Account, worker_id: str, *, now: datetime) -> None:
     """Delete the worker; what it had claimed can be claimed again. Raises WorkerNotFound."""
     worker = workers.find(account, worker_id)
-    held = Execution.objects.of(account).filter(
-        transport=Transport.WORKER, status=Status.DELIVERING, claimed_by_worker=worker.worker_id
-    )
+    mine = held(account, worker.worker_id)
     with transaction.atomic():
-        worker.delete()
-        for execution in _locked(held.values_list("pk", flat=True)):
+        gone, _ = Worker.objects.filter(pk=worker.pk).delete()
+        for execution in _locked(mine.values_list("pk", flat=True)):
             give_back(execution, reason="its worker was deleted", now=now)
+        if gone:
+            subject = Subject(SubjectType.WORKER, worker.pk, worker.worker_id, account.pk)
+            trail.record(Change(AuditAction.WORKER_FORGOTTEN, subject), now=now)
 
 
 def _locked(ids: Iterable[UUID]) -> list[Execution]:

@@ -62,7 +62,7 @@ class Filters:
         if self.handled is not None:
             query &= Q(handled_at__isnull=not self.handled)
         if self.replayed is not None:
-            query &= Q(_has_replay()) if self.replayed else ~Q(_has_replay())
+            query &= Q(has_replay()) if self.replayed else ~Q(has_replay())
         return query
 
 
@@ -85,14 +85,9 @@ def replays_of(ids: Iterable[UUID]) -> Mapping[UUID, Sequence[UUID]]:
     return found
 
 
-def _has_replay() -> Exists:
+def has_replay() -> Exists:
+    """A condition on executions."""
     return Exists(Execution.objects.filter(replayed_from=OuterRef("pk")))
-
-
-def mark(execution: Execution, *, handled: bool, by: str, now: datetime) -> bool:
-    """Say that somebody dealt with it, or take that back. False where it ended well, or that was said already."""
-    same = Execution.objects.filter(pk=execution.pk).dead().filter(handled_at__isnull=handled)
-    return bool(same.update(handled_at=now if handled else None, handled_by=by if handled else None, updated_at=now))
 
 
 # --- Many at once -----------------------------------------------------------------------------------------------
@@ -148,7 +143,7 @@ def _check(account: Account, order: Order, *, now: datetime) -> None:
 def _matching(account: Account, order: Order) -> tuple[QuerySet[Execution], Counter[str]]:
     """What the order is about, and why of the executions that it names some are not."""
     matching = find(account, order.filters)
-    wanted = matching if order.include_replayed else matching.exclude(_has_replay())
+    wanted = matching if order.include_replayed else matching.exclude(has_replay())
     if order.named is None:
         return wanted, Counter()
     known = Execution.objects.of(account).filter(pk__in=order.filters.ids or ())
@@ -186,7 +181,7 @@ def _replay_batch(batch: Sequence[Chosen], order: Order, report: Report, *, now:
         left = [pk for cue_id, pk in batch if cue_id in held]
         free = Execution.objects.filter(pk__in=left)
         if not order.include_replayed:
-            free = free.exclude(_has_replay())
+            free = free.exclude(has_replay())
         made = firing.replay_all(free, definition=order.definition, now=now)
     report.made += [made[pk] for pk in left if pk in made]
     report.skipped["cue_deleted"] += len(batch) - len(left)

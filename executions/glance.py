@@ -14,9 +14,12 @@ from executions.overview import RANGES, Bar, Overview
 
 @dataclass(frozen=True)
 class Places:
-    """Where the lists are: `lists` by figure, then that of what ended within a bar, and the page of a cue."""
+    """Where the lists are: `lists` by figure, from the start of the range on; what ended within a bar; a cue's page.
 
-    lists: Mapping[str, str]
+    Whose list is left out, the reader may not see: neither its figure nor the names in it are told.
+    """
+
+    lists: Callable[[datetime], Mapping[str, str]]
     ended: Callable[[Bar], str]
     cue: Callable[[str], str]
 
@@ -34,11 +37,14 @@ class Glance:
 def take(account: Account | None, places: Places, *, over: str, also: Sequence[str] = (), now: datetime) -> Glance:
     """`over` names one of RANGES; any other word is the first of them. `also` is what else is not well."""
     seen = overview.read(account, now=now, over=RANGES.get(over, RANGES["24h"]))
+    lists = places.lists(seen.bars[0].start)
+    failing = seen.failing[: overview.SHOWN] if {"alerts", "cues"} <= lists.keys() else ()
+    next_due = seen.next_due if "cues" in lists else ()
     return Glance(
         overview=seen,
         troubles=[*also, *seen.troubles],
         chart=chart.draw(seen.bars, places.ended),
-        lists=places.lists,
-        failing=[(alert, places.cue(str(alert.cue_id))) for alert in seen.failing[: overview.SHOWN]],
-        next_due=[(cue, places.cue(cue.pk)) for cue in seen.next_due],
+        lists=lists,
+        failing=[(alert, places.cue(str(alert.cue_id))) for alert in failing],
+        next_due=[(cue, places.cue(cue.pk)) for cue in next_due],
     )

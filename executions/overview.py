@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import ceil
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from cueapi.models import Account
 from cues.models import Cue, CueStatus, Transport
@@ -84,6 +84,10 @@ class Overview:
         return sum(bar.total for bar in self.bars)
 
     @property
+    def ended_badly(self) -> int:
+        return self.ended - sum(bar.ended["success"] for bar in self.bars)
+
+    @property
     def success_percent(self) -> float | None:
         succeeded = sum(bar.ended["success"] for bar in self.bars)
         return round(100 * succeeded / self.ended, 1) if self.ended else None
@@ -119,12 +123,12 @@ def read(account: Account | None, *, now: datetime, over: Range = RANGES["24h"])
         lateness=_spread([hour.lateness for hour in hours], LATENESS_BOUNDS_S),
         latency=_spread([hour.latency for hour in hours], LATENCY_BOUNDS_S),
         counted_until=mark.at if mark else None,
-        waiting=_waiting(mine, open_now, now=now),
+        waiting=_count(Execution.objects.filter(late(now), **mine)),
         retrying=_count(Execution.objects.filter(status=Status.RETRYING, due_at__isnull=False, **mine)),
         awaited=_count(Execution.objects.filter(status=Status.PENDING_OUTCOME, due_at__isnull=False, **mine)),
         open_destinations=list(open_now.order_by("opened_at")[:COUNT_MAX]),
         failing=_failing(mine, now=now),
-        alerts=_count(Alert.objects.filter(acknowledged_at=None, created_at__gte=now - ALERTS_LOOK_BACK, **mine)),
+        alerts=_count(Alert.objects.filter(acknowledged_at=None, **mine)),
         next_due=_next_due(mine, now=now),
     )
 
@@ -160,11 +164,11 @@ def _quantile(counts: Sequence[int], bounds_s: Sequence[float], share: float) ->
     return bounds_s[min(place, len(bounds_s) - 1)]
 
 
-def _waiting(mine: dict[str, Any], open_now: "QuerySet[Destination]", *, now: datetime) -> int:
-    due = Execution.objects.due(*sorted(WAITING), now=now - LATE_AFTER).filter(transport=Transport.WEBHOOK, **mine)
-    for destination in open_now[:SHOWN]:
-        due = due.exclude(Q(account=destination.account_id, lane=destination.lane))
-    return _count(due)
+def late(now: datetime) -> Q:
+    """A condition on executions: webhooks that wait for longer than LATE_AFTER, with nothing in their way."""
+    here = Destination.objects.filter(account=OuterRef("account"), lane=OuterRef("lane"))
+    due = Q(status__in=sorted(WAITING), due_at__lte=now - LATE_AFTER, transport=Transport.WEBHOOK)
+    return due & ~Q(Exists(here.exclude(state=BreakerState.CLOSED)))
 
 
 def _failing(mine: dict[str, Any], *, now: datetime) -> list[Alert]:

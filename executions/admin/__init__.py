@@ -1,5 +1,5 @@
 """The admin pages of this app; importing them registers them."""
 
-from executions.admin import alerts, cues, destinations, executions, overview
+from executions.admin import alerts, cues, dead_letters, destinations, executions, overview, workers
 
-__all__ = ["alerts", "cues", "destinations", "executions", "overview"]
+__all__ = ["alerts", "cues", "dead_letters", "destinations", "executions", "overview", "workers"]

@@ -1,4 +1,4 @@
-"""The admin pages of alerts and of the workers that pull: read, and acknowledged."""
+"""The admin pages of alerts: read, and acknowledged."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from cueapi import clock
 from cueapi.console import ConsoleAdmin, Table, as_json, badge, link, utc
 from executions import alerts
 from executions.admin.executions import notifications_of
-from executions.models import Alert, Severity, Worker
+from executions.models import Alert, Severity
 
 SEVERITY_COLORS = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "danger"}
 
@@ -76,24 +76,3 @@ class AlertAdmin(ConsoleAdmin):
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
         seen = [alerts.acknowledge(alert.account, alert.pk, now=clock.now()) for alert in queryset]
         self.say_done(request, len(seen), "Alerts acknowledged")
-
-
-@admin.register(Worker)
-class WorkerAdmin(ConsoleAdmin):
-    list_display = ("worker_id", "account", "heartbeat", "registered")
-    list_select_related = ("account",)
-    list_defer = ("account__webhook_secret", "account__alert_webhook_secret", "account__previous_webhook_secret")
-    search_fields = ("worker_id", "account__email")
-    ordering = ("-last_heartbeat_at",)
-    fields = ("worker_id", "account", "tasks", "heartbeat", "registered", "offline_mailed")
-    heartbeat = utc("last_heartbeat_at", "last heartbeat")
-    registered = utc("registered_at", "registered")
-    offline_mailed = utc("offline_mailed_at", "reported silent")
-    tasks = as_json("handlers", "tasks")
-
-    def tables(self, obj: Worker) -> Iterable[Table]:
-        return (notifications_of(obj),)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Worker | None = None) -> bool:
-        """Nobody here: its owner deletes it over the API, which gives its claims back."""
-        return False

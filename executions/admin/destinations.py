@@ -1,37 +1,28 @@
 """The admin pages of destinations: how each stands, its breaker by hand, its rate. Each action asks before it acts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from cueapi import clock
+from cueapi.asking import Act, AskingAdmin
 from cueapi.clock import utc_text
-from cueapi.console import ConsoleAdmin, Table, badge, excerpt, plain, utc
-from cueapi.errors import ApiError
-from cueapi.models import Account
+from cueapi.console import Table, badge, excerpt, plain, utc
 from executions import steering
 from executions.models import Destination
 from executions.states import BreakerState
 
 STATE_COLORS = {BreakerState.CLOSED: "success", BreakerState.HALF_OPEN: "warning", BreakerState.OPEN: "danger"}
 
-Act = Callable[[Account, str, datetime], object]
 
-
-class ConfirmForm(forms.Form):
-    """Nothing to fill in."""
-
-
-class PaceForm(ConfirmForm):
+class PaceForm(forms.Form):
     rate_per_minute = forms.IntegerField(
         label="Attempts a minute",
         help_text="How many may start, retries included; empty is no limit.",
@@ -54,7 +45,7 @@ class HasRateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Destination)
-class DestinationAdmin(ConsoleAdmin):
+class DestinationAdmin(AskingAdmin):
     list_display = ("lane", "account", "state_", "why", "opened", "next_probe", "backlog", "rate")
     list_filter = ("state", HasRateFilter)
     list_select_related = ("account",)
@@ -108,70 +99,28 @@ class DestinationAdmin(ConsoleAdmin):
 
     @admin.action(description="Open the breaker", permissions=["operate"])
     def open_breaker(self, request: HttpRequest, queryset: QuerySet[Destination]) -> HttpResponse | None:
-        def act(account: Account, pk: str, now: datetime) -> object:
-            return steering.open_by_hand(account, pk, now=now)
+        def act(one: Destination, now: datetime) -> object:
+            return steering.open_by_hand(one.account, str(one.pk), now=now)
 
         what = "Nothing more is sent to these until somebody closes them again; what is due waits."
-        return self._ask_then(request, queryset, ConfirmForm, what, lambda form: act, "Breakers opened")
+        return self.ask_then(request, queryset, what, lambda form: act, "Breakers opened")
 
     @admin.action(description="Close the breaker", permissions=["operate"])
     def close_breaker(self, request: HttpRequest, queryset: QuerySet[Destination]) -> HttpResponse | None:
-        def act(account: Account, pk: str, now: datetime) -> object:
-            return steering.close_by_hand(account, pk, now=now)
+        def act(one: Destination, now: datetime) -> object:
+            return steering.close_by_hand(one.account, str(one.pk), now=now)
 
         what = "What waits for these is sent again, one request at a time first."
-        return self._ask_then(request, queryset, ConfirmForm, what, lambda form: act, "Breakers closed")
+        return self.ask_then(request, queryset, what, lambda form: act, "Breakers closed")
 
     @admin.action(description="Set the pace", permissions=["operate"])
     def set_pace(self, request: HttpRequest, queryset: QuerySet[Destination]) -> HttpResponse | None:
         def acting(form: forms.Form) -> Act:
             rate = form.cleaned_data["rate_per_minute"]
-            return lambda account, pk, now: steering.set_rate(account, pk, rate, now=now)
+            return lambda one, now: steering.set_rate(one.account, str(one.pk), rate, now=now)
 
         what = "How many attempts may start in a minute to each of these?"
-        return self._ask_then(request, queryset, PaceForm, what, acting, "Paces set")
-
-    def _ask_then(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Destination],
-        form_of: type[forms.Form],
-        what: str,
-        acting: Callable[[forms.Form], Act],
-        done: str,
-    ) -> HttpResponse | None:
-        """Show what would be done; once that is confirmed, and its form is valid, do it."""
-        confirmed = request.POST.get("confirmed") == "yes"
-        form = form_of(request.POST if confirmed else None)
-        if not confirmed or not form.is_valid():
-            return self._ask(request, queryset, form, what)
-        act = acting(form)
-        self.say_done(request, sum(self._try(request, act, one) for one in queryset), done)
-        return None
-
-    def _ask(
-        self, request: HttpRequest, queryset: QuerySet[Destination], form: forms.Form, what: str
-    ) -> TemplateResponse:
-        action = request.POST["action"]
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": self.get_actions(request)[action][2],
-            "what": what,
-            "action": action,
-            "queryset": queryset,
-            "form": form,
-            "from_page": "from_page" in request.POST,
-        }
-        return TemplateResponse(request, "cueapi/confirm_action.html", context)
-
-    def _try(self, request: HttpRequest, act: Act, destination: Destination) -> bool:
-        try:
-            act(destination.account, str(destination.pk), clock.now())
-        except ApiError as error:
-            self.message_user(request, f"{destination}: {error.message}", messages.ERROR)
-            return False
-        return True
+        return self.ask_then(request, queryset, what, acting, "Paces set", PaceForm)
 
 
 def in_words(wait: steering.Wait | None) -> str | None:

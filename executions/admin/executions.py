@@ -4,7 +4,9 @@ An execution's page tells its story as its owner's page does; it can be replayed
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -13,19 +15,23 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
+from unfold.views import ChangeList
 
 from cueapi import clock
-from cueapi.console import ConsoleAdmin, Table, badge, excerpt, link, utc, utc_time
+from cueapi.console import ConsoleAdmin, LightChangeList, Table, badge, excerpt, link, utc, utc_time
 from cueapi.errors import ApiError
 from cueapi.ids import parse_execution_id
+from cueapi.keyset import REACH
 from cues.models import Cue
-from executions import dead_letters, firing, outcomes, steering, story
+from executions import firing, handling, outcomes, steering, story
 from executions.admin.destinations import in_words
+from executions.admin.filters import EndedFilter, LateFilter, StatusFilter
 from executions.firing import ReplayOf
 from executions.models import Alert, Execution, Worker
 from executions.states import OutcomeState, Status
 
 NOTIFICATIONS_SHOWN = 20
+SEARCHED = {"triggered_by", "transport", "outcome_state"}  # filters that no index answers
 
 STATUS_COLORS = {
     Status.PENDING: "info",
@@ -47,9 +53,23 @@ OUTCOME_COLORS = {
 }
 
 
+class ExecutionChangeList(LightChangeList):
+    """A search for what no index finds looks at the newest executions only, and the list says how far it looked."""
+
+    looked_until: datetime | None = None
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        rows = super().get_queryset(request, exclude_parameters)
+        if not SEARCHED & {name.partition("__")[0] for name, value in request.GET.items() if value}:
+            return rows
+        edge = Execution.objects.newest_first().values_list("created_at", flat=True)[REACH : REACH + 1].first()
+        self.looked_until = edge
+        return rows.filter(created_at__gte=edge) if edge else rows
+
+
 @admin.register(Execution)
 class ExecutionAdmin(ConsoleAdmin):
-    list_display = (
+    list_display: Any = (
         "short_id",
         "cue_link",
         "state",
@@ -60,13 +80,14 @@ class ExecutionAdmin(ConsoleAdmin):
         "outcome",
         "error",
     )
-    list_filter = ("status", "triggered_by", "transport", "outcome_state")
-    list_select_related = ("cue",)
+    list_filter: Any = (("status", StatusFilter), EndedFilter, LateFilter, "triggered_by", "transport", "outcome_state")
+    list_select_related: Any = ("cue",)
     search_fields = ("id", "cue__id", "cue__name")  # see get_search_results
     search_help_text = "The whole id of an execution or a cue, or part of a cue's name"
-    ordering = ("-created_at",)
-    actions = ("replay", "replay_current", "handle", "unhandle", "accept", "reject")
-    list_defer = (
+    list_before_template: Any = "executions/admin/looked_until.html"
+    ordering: Any = ("-created_at",)
+    actions: Any = ("replay", "replay_current", "handle", "unhandle", "accept", "reject")
+    list_defer: tuple[str, ...] = (
         "payload",
         "exit_criteria",
         "response_body",
@@ -84,7 +105,7 @@ class ExecutionAdmin(ConsoleAdmin):
     scheduled = utc("scheduled_for", "scheduled for")
 
     @display(description="id")
-    def short_id(self, execution: Execution) -> str:
+    def short_id(self, execution: Execution) -> Any:
         return str(execution.pk)[:8]
 
     @display(description="cue", ordering="cue__name")
@@ -150,6 +171,9 @@ class ExecutionAdmin(ConsoleAdmin):
         """Nobody: executions are the record of what happened. They go with their cue."""
         return False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ExecutionChangeList
+
     @admin.action(description="Replay as sent", permissions=["operate"])
     def replay(self, request: HttpRequest, queryset: QuerySet[Execution]) -> None:
         self._replay(request, queryset, ReplayOf.AS_SENT)
@@ -177,7 +201,7 @@ class ExecutionAdmin(ConsoleAdmin):
 
     def _mark(self, request: HttpRequest, queryset: QuerySet[Execution], *, handled: bool) -> None:
         by, now = str(request.user), clock.now()
-        done = sum(dead_letters.mark(execution, handled=handled, by=by, now=now) for execution in queryset)
+        done = handling.mark([execution.pk for execution in queryset], handled=handled, by=by, now=now)
         self.say_done(request, done, "Marked as handled" if handled else "To be handled again")
 
     @admin.action(description="Verify the outcome", permissions=["operate"])
@@ -198,6 +222,11 @@ class ExecutionAdmin(ConsoleAdmin):
             else:
                 done += 1
         self.say_done(request, done, "Outcomes verified" if valid else "Outcomes rejected")
+
+
+def execution_link(execution_id: UUID) -> SafeString:
+    url = reverse("admin:executions_execution_change", args=[execution_id])
+    return format_html('<a class="text-link" href="{}">{}</a>', url, str(execution_id)[:8])
 
 
 # --- What belongs to an execution -------------------------------------------------------------------------------

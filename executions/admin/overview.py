@@ -1,6 +1,6 @@
 """The admin's first page: is everything well, for all accounts together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from cueapi import clock, liveness
-from cueapi.clock import rfc3339
 from cueapi.volatile import Unavailable
 from executions import glance, health
+from executions.admin.filters import ended_between
 from executions.glance import Places
 from executions.overview import Bar
 
@@ -29,17 +29,18 @@ admin.site.index_template = "executions/admin/index.html"
 
 def facts(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Called by the theme for its first page; adds nothing for who may not see executions."""
-    if not _may_see(request):
+    if not _may_see(request, "executions.execution"):
         return context
     now = clock.now()
     processes = _processes(now)
     also = list(_troubles(processes))
-    seen = glance.take(None, _places(), over=request.GET.get("range", ""), also=also, now=now)
+    seen = glance.take(None, _places(request, now), over=request.GET.get("range", ""), also=also, now=now)
     return {**context, "glance": seen, "processes": processes}
 
 
-def _may_see(request: HttpRequest) -> bool:
-    return any(request.user.has_perm(f"executions.{verb}_execution") for verb in ("view", "change"))
+def _may_see(request: HttpRequest, model: str) -> bool:
+    app, _, name = model.partition(".")
+    return any(request.user.has_perm(f"{app}.{verb}_{name}") for verb in ("view", "change"))
 
 
 def _troubles(processes: Sequence[Process]) -> Iterator[str]:
@@ -79,22 +80,27 @@ def _list(name: str, **filters: str) -> str:
 
 
 def _ended(bar: Bar) -> str:
-    return _list("executions_execution", closed_at__gte=rfc3339(bar.start) or "", closed_at__lt=rfc3339(bar.end) or "")
+    return _list("executions_execution", ended=ended_between(bar.start, bar.end))
 
 
-def _places() -> Places:
-    executions = "executions_execution"
-    return Places(
-        lists={
-            "executions": _list(executions),
-            "dead": _list(executions, status__exact="failed"),
-            "waiting": _list(executions, status__exact="pending"),
+def _places(request: HttpRequest, now: datetime) -> Places:
+    """The lists that this user may see."""
+
+    def lists(since: datetime) -> Mapping[str, str]:
+        executions, ended = "executions_execution", ended_between(since, now)
+        found = {
+            "executions": _list(executions, ended=ended),
+            "dead": _list("executions_deadletter", state="all", ended=ended),
+            "waiting": _list(executions, late="yes"),
             "retrying": _list(executions, status__exact="retrying"),
             "awaited": _list(executions, status__exact="pending_outcome"),
-            "alerts": _list("executions_alert", acknowledged_at__isempty="1"),
-            "destinations": _list("executions_destination", state__exact="open"),
-            "cues": _list("cues_cue"),
-        },
-        ended=_ended,
-        cue=lambda cue_id: reverse("admin:cues_cue_change", args=[quote(cue_id)]),
-    )
+        }
+        if _may_see(request, "executions.alert"):
+            found["alerts"] = _list("executions_alert", acknowledged_at__isempty="1")
+        if _may_see(request, "executions.destination"):
+            found["destinations"] = _list("executions_destination", state__in="open,half_open")
+        if _may_see(request, "cues.cue"):
+            found["cues"] = _list("cues_cue")
+        return found
+
+    return Places(lists, _ended, cue=lambda cue_id: reverse("admin:cues_cue_change", args=[quote(cue_id)]))

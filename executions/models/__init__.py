@@ -3,7 +3,7 @@
 from executions.models.notices import Alert, AlertType, Notification, NotificationKind, NotificationState, Severity
 from executions.models.receivers import CuePace, Destination, Worker
 from executions.models.records import CountedUntil, Horizon, HourFigures, Kept
-from executions.models.runs import Attempt, Execution, ExecutionQuerySet, Step
+from executions.models.runs import Attempt, DeadLetter, Execution, ExecutionQuerySet, Step
 
 __all__ = [
     "Alert",
@@ -11,6 +11,7 @@ __all__ = [
     "Attempt",
     "CountedUntil",
     "CuePace",
+    "DeadLetter",
     "Destination",
     "Execution",
     "ExecutionQuerySet",

@@ -44,6 +44,9 @@ class Alert(models.Model):
         indexes = [
             models.Index(fields=["account", "-created_at", "-id"], name="alert_newest_first"),
             models.Index(fields=["cue", "alert_type", "-created_at"], name="alert_of_cue"),
+            models.Index(
+                fields=["account", "-created_at", "-id"], condition=Q(acknowledged_at=None), name="alert_to_see"
+            ),
             models.Index(fields=["created_at"], name="alert_age"),
         ]
 

@@ -122,6 +122,7 @@ class Execution(models.Model):
         indexes = [
             models.Index(fields=["status", "due_at"], condition=Q(due_at__isnull=False), name="execution_due"),
             models.Index(fields=["account", "-created_at", "-id"], name="execution_newest_first"),
+            models.Index(fields=["-created_at", "-id"], name="execution_newest_of_all"),
             models.Index(fields=["cue", "-created_at", "-id"], name="execution_of_cue"),
             models.Index(fields=["account", "updated_at", "id"], name="execution_changed"),
             models.Index(
@@ -156,6 +157,7 @@ class Execution(models.Model):
                 condition=Q(closed_at__isnull=False, bodies_removed_at__isnull=False),
                 name="execution_ended_bodiless",
             ),
+            models.Index(fields=["-closed_at", "-id"], condition=_DEAD, name="execution_dead_of_all"),
             models.Index(fields=["account", "-closed_at", "-id"], condition=_DEAD, name="execution_dead"),
             models.Index(fields=["cue", "-closed_at", "-id"], condition=_DEAD, name="execution_dead_of_cue"),
             models.Index(
@@ -185,6 +187,21 @@ class Execution(models.Model):
     def reported(self) -> bool | None:
         """What an explicit report said; None without one."""
         return None if self.outcome_is_provisional else self.outcome_success
+
+
+class DeadLetterManager(models.Manager["Execution"]):
+    def get_queryset(self) -> ExecutionQuerySet:
+        return ExecutionQuerySet(self.model, using=self._db).dead()
+
+
+class DeadLetter(Execution):
+    """An execution that ended badly, as a list of its own. Who may do what with it is said of executions."""
+
+    objects: ClassVar[Any] = DeadLetterManager()
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
 
 
 class Attempt(models.Model):

@@ -10,7 +10,7 @@ from django.utils.cache import patch_cache_control
 
 from cueapi import clock
 from cueapi.pages import account_of, act, answers, back_to, missing, page, signed_in
-from executions import dead_letters, firing, outcomes, story
+from executions import firing, handling, outcomes, story
 from executions.firing import ReplayOf
 from executions.models import Execution
 from executions.outcomes import ExecutionNotFound
@@ -78,7 +78,7 @@ def replay(request: HttpRequest, execution: Execution) -> HttpResponse:
 def handle(request: HttpRequest, execution: Execution) -> HttpResponse:
     """Say that its bad end is dealt with, or take that back."""
     handled, by = request.POST.get("handled") == "yes", account_of(request).email
-    if dead_letters.mark(execution, handled=handled, by=by, now=clock.now()):
+    if handling.mark([execution.pk], handled=handled, by=by, now=clock.now()):
         messages.success(request, "It is marked as handled." if handled else "It waits to be handled again.")
     else:
         messages.warning(request, "Nothing changed: it did not end badly, or somebody was faster.")

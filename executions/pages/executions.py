@@ -10,6 +10,7 @@ from cueapi import clock
 from cueapi.errors import ApiError
 from cueapi.ids import parse_execution_id
 from cueapi.pages import account_of, answers, page, see_other, signed_in
+from executions import overview
 from executions.failures import ErrorClass
 from executions.feed import Position, Wanted
 from executions.models import Execution, ExecutionQuerySet
@@ -38,33 +39,53 @@ def executions_page(request: HttpRequest) -> HttpResponse:
     execution_id = query.read("id", parse_execution_id, "That is no execution's id. Paste the whole of it.")
     if execution_id:
         return see_other(f"/executions/{execution_id}")
-    columns = {
-        "status": query.choice("status", Status.values),
-        "triggered_by": query.choice("trigger", Trigger.values),
-        "outcome_state": query.choice("outcome", OutcomeState.values),
-        "error_class": query.choice("error", ErrorClass.values),
-        "cue": query.text("cue") or None,
-        "created_at__gte": query.instant("since"),
-        "created_at__lt": query.instant("until"),
-    }
-    wanted: dict[str, Any] = {column: value for column, value in columns.items() if value is not None}
-    sheet = query.sheet(rows_of(request).filter(**wanted), by="created_at")
+    indexed = _given(
+        {
+            "cue": query.text("cue") or None,
+            "created_at__gte": query.instant("since"),
+            "created_at__lt": query.instant("until"),
+        }
+    )
+    ended_until = query.instant("ended_until")
+    searched = _given(
+        {
+            "closed_at__gte": query.instant("ended_since"),
+            "closed_at__lt": ended_until,
+            "status": query.choice("status", Status.values),
+            "triggered_by": query.choice("trigger", Trigger.values),
+            "outcome_state": query.choice("outcome", OutcomeState.values),
+            "error_class": query.choice("error", ErrorClass.values),
+        }
+    )
+    rows = rows_of(request).filter(**indexed)
+    if ended_until is not None:
+        rows = rows.filter(created_at__lt=ended_until)  # nothing ends before it is made
+    found = rows.filter(**searched)
+    if query.choice("late", ["yes"]):
+        found = found.filter(overview.late(clock.now()))
+    sheet = query.sheet(found, by="created_at", within=rows if searched else None)
     facts: dict[str, Any] = {
         "sheet": sheet,
         "newer": query.at(sheet.newer),
         "older": query.at(sheet.older),
         "chosen": query.kept,
+        "ended": [(name, query.kept[name]) for name in ("ended_since", "ended_until") if name in query.kept],
         "choices": {"status": Status, "trigger": Trigger, "outcome": OutcomeState, "error": ErrorClass},
-        "live": _live_address(wanted, is_newest=sheet.newer is None),
+        "late": [("yes", "late to be sent")],
+        "live": _live_address(query, is_newest=sheet.newer is None),
     }
     return page(request, "executions/pages/executions.html", **facts)
 
 
-def _live_address(wanted: dict[str, Any], *, is_newest: bool) -> str | None:
+def _given(columns: dict[str, Any]) -> dict[str, Any]:
+    return {column: value for column, value in columns.items() if value is not None}
+
+
+def _live_address(query: Query, *, is_newest: bool) -> str | None:
     """Where the changes of this list come from: only the newest page of one that changes can tell is live."""
-    if not is_newest or not wanted.keys() <= {"cue"}:
+    if not is_newest or not query.kept.keys() <= {"cue"}:
         return None
-    return f"/live?{urlencode(wanted)}" if wanted else "/live"
+    return f"/live?{urlencode(query.kept)}" if query.kept else "/live"
 
 
 @answers("GET")

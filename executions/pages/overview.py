@@ -1,5 +1,7 @@
 """Door: the first page, which answers whether all is well."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
@@ -23,25 +25,22 @@ def overview_page(request: HttpRequest) -> HttpResponse:
     return page(request, "executions/pages/overview.html", glance=seen, newest=newest, live="/live")
 
 
-def _ended(bar: Bar) -> str:
-    """What failed is listed by its end; what did not, by when it was made."""
-    within = {"since": rfc3339(bar.start), "until": rfc3339(bar.end)}
-    if bar.total > bar.ended["success"]:
-        return f"/dead-letters?{urlencode({'replayed': 'any', **within})}"
-    return f"/executions?{urlencode(within)}"
-
-
-PLACES = Places(
-    lists={
-        "executions": "/executions",
-        "dead": "/dead-letters?replayed=any",
-        "waiting": "/executions?status=pending",
+def _lists(since: datetime) -> Mapping[str, str]:
+    start = rfc3339(since)
+    return {
+        "executions": f"/executions?{urlencode({'ended_since': start})}",
+        "dead": f"/dead-letters?{urlencode({'replayed': 'any', 'handled': 'any', 'since': start})}",
+        "waiting": "/executions?late=yes",
         "retrying": "/executions?status=retrying",
         "awaited": "/executions?status=pending_outcome",
         "alerts": "/alerts",
         "destinations": "/destinations",
         "cues": "/cues",
-    },
-    ended=_ended,
-    cue=lambda cue_id: f"/cues/{cue_id}",
-)
+    }
+
+
+def _ended(bar: Bar) -> str:
+    return f"/executions?{urlencode({'ended_since': rfc3339(bar.start), 'ended_until': rfc3339(bar.end)})}"
+
+
+PLACES = Places(_lists, _ended, cue=lambda cue_id: f"/cues/{cue_id}")

@@ -60,14 +60,14 @@ class Query:
             self._refuse(name, otherwise)
         return found
 
-    def sheet(self, rows: "QuerySet[Any]", *, by: str) -> Sheet:
-        """The page of `rows` that the address is at."""
+    def sheet(self, rows: "QuerySet[Any]", *, by: str, within: "QuerySet[Any] | None" = None) -> Sheet:
+        """The page of `rows` that the address is at, found among the next of `within`, where that is given."""
         position = self._request.GET.get("at", "")
         try:
-            return keyset.sheet(rows, by=by, position=position, size=PAGE)
+            return keyset.sheet(rows, by=by, position=position, size=PAGE, within=within)
         except keyset.Unreadable:
             self._refuse("at", "This page of the list is not there any more. Here is the first.")
-            return keyset.sheet(rows, by=by, size=PAGE)
+            return keyset.sheet(rows, by=by, size=PAGE, within=within)
 
     def at(self, position: str | None) -> str | None:
         """The address of another page of the same list."""

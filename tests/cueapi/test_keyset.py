@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cueapi.keyset import Sheet, Unreadable, sheet
-from cueapi.models import ApiKey
+from cueapi.models import Account, ApiKey
 from tests.support import make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -46,6 +46,36 @@ def test_older_pages_have_every_row_once_and_newer_pages_lead_back(db: None, sec
     assert [label for page in reversed(back) for label in labels(page)] == expected
     make_room = account.delete()
     assert make_room
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kept=st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=14),
+    size=st.integers(1, 4),
+    reach=st.integers(1, 5),
+)
+def test_a_search_that_looks_so_far_at_a_time_finds_every_row_once_in_both_directions(
+    db: None, kept: list[tuple[int, bool]], size: int, reach: int
+) -> None:
+    Account.objects.all().delete()
+    account = make.account()
+    ApiKey.objects.all().delete()
+    for number, (second, is_wanted) in enumerate(kept):
+        add(account, second, f"{'wanted' if is_wanted else 'other'} {number}")
+    wanted = ApiKey.objects.filter(label__startswith="wanted")
+
+    def searched(position: str = "") -> Sheet:
+        return sheet(wanted, by="created_at", position=position, size=size, within=ApiKey.objects.all(), reach=reach)
+
+    expected = list(wanted.order_by("-created_at", "-pk").values_list("label", flat=True))
+    pages = [searched()]
+    while pages[-1].older:
+        pages.append(searched(pages[-1].older))
+    assert [label for page in pages for label in labels(page)] == expected
+    back = [next((page for page in reversed(pages) if page.rows), pages[0])]
+    while back[-1].newer:
+        back.append(searched(back[-1].newer))
+    assert [label for page in reversed(back) for label in labels(page)] == expected
 
 
 def test_a_row_that_appears_meanwhile_moves_no_other(db: None) -> None:

@@ -15,7 +15,7 @@ from cueapi import accounts, clock
 from cueapi.models import Account, ApiKey, AuditEvent
 from cues.models import Cue
 from executions import firing, lifecycle
-from executions.models import Alert, AlertType, Attempt, Destination, Execution, Notification, Worker
+from executions.models import Alert, AlertType, Attempt, DeadLetter, Destination, Execution, Notification, Worker
 from executions.states import OutcomeState, Status
 from tests.support.api import Api
 
@@ -28,6 +28,7 @@ NAMES = {
     AuditEvent: "cueapi/auditevent",
     Cue: "cues/cue",
     Execution: "executions/execution",
+    DeadLetter: "executions/deadletter",
     Alert: "executions/alert",
     Worker: "executions/worker",
     Destination: "executions/destination",
