@@ -12,7 +12,7 @@ IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 # The checks import the settings, which want a key and a database; they keep nothing.
 CHECK_ENV := SECRET_KEY=only-for-checks DATABASE_URL=sqlite://:memory:
 
-.PHONY: help up demo test test-sqlite test-postgres test-brokers screenshots check format lint types layers migrations fmt clean prove-kill prove-rounds prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention
+.PHONY: help up demo test test-sqlite test-postgres test-brokers screenshots check format lint types layers migrations fmt clean prove-kill prove-rounds prove-rolling selftest prove-minute prove-contract prove-year prove-beats prove-herd bench bench-scheduler bench-retention bench-pages
 
 help: ## List what can be done
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ prove-rounds: .venv/.installed-dev ## Twenty rounds of the selftest, 2,000 execu
 
 prove-rolling: .venv/.installed-dev ## Restart two workers one by one amid 300 executions; a minute
 	@$(BIN)/python -m tests.proofs.rolling
+
+bench-pages: .venv/.installed-dev ## Measure every page with a million executions and 100,000 cues on PostgreSQL; some minutes
+	@$(BIN)/python -m tests.proofs.bench_pages
 
 prove-minute: .venv/.installed-dev ## Measure how punctual a minute cron is; ten minutes, wants an idle machine
 	@$(BIN)/python -m tests.proofs.minute

@@ -84,6 +84,9 @@ LESSONS: dict[str, Lesson] = {
     "execution_in_flight": Lesson(
         "Not ended yet", "path.execution_id", "an execution that is success, failed, missed or outcome_timeout", RUN
     ),
+    "not_a_dead_letter": Lesson(
+        "Not a dead letter", "path.execution_id", "an execution that is failed, missed or outcome_timeout", RUN
+    ),
     "execution_limit_exceeded": Lesson(
         "Month used up", None, "a month whose executions are not used up", "GET /v1/usage"
     ),

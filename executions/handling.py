@@ -7,10 +7,17 @@ from uuid import UUID
 from django.db import transaction
 
 from cueapi import trail
+from cueapi.errors import Conflict
 from cueapi.models import AuditAction, SubjectType
 from cueapi.trail import Change, Subject
 from cueapi.turns import taking_turns
 from executions.models import Execution
+
+
+class NotADeadLetter(Conflict):
+    """This execution did not end badly, so there is nothing to deal with. GET /v1/dead-letters lists those that did."""
+
+    code = "not_a_dead_letter"
 
 
 def mark(ids: Iterable[UUID], *, handled: bool, by: str, now: datetime) -> int:
@@ -30,3 +37,12 @@ def mark(ids: Iterable[UUID], *, handled: bool, by: str, now: datetime) -> int:
         rows.update(handled_at=now if handled else None, handled_by=by if handled else None, updated_at=now)
         trail.record(*changes, now=now)
     return len(held)
+
+
+def mark_one(execution: Execution, *, handled: bool, by: str, now: datetime) -> Execution:
+    """The same of one, as it is then; saying it twice changes nothing. Raises NotADeadLetter."""
+    if execution.error_class is None:
+        raise NotADeadLetter()
+    mark([execution.pk], handled=handled, by=by, now=now)
+    execution.refresh_from_db(fields=["handled_at", "handled_by"])
+    return execution

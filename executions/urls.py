@@ -42,6 +42,7 @@ urlpatterns = [
     path("executions/<str:execution_id>/evidence", outcomes.EvidenceView.as_view()),
     path("executions/<str:execution_id>/verify", outcomes.VerifyView.as_view()),
     path("executions/<str:execution_id>/verification-pending", outcomes.VerificationPendingView.as_view()),
+    path("executions/<str:execution_id>/handled", dead_letters.HandledView.as_view()),
     path("executions/<str:execution_id>/timeline", timeline.TimelineView.as_view()),
     path("executions/<str:execution_id>/replay", executions.ReplayView.as_view()),
     path("usage", usage.UsageView.as_view()),

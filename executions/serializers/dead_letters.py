@@ -7,6 +7,7 @@ from uuid import UUID
 from rest_framework import serializers
 
 from cueapi import fields
+from cueapi.clock import rfc3339
 from executions.dead_letters import LIMIT_MAX, Report
 from executions.failures import ErrorClass
 from executions.models import Execution
@@ -26,6 +27,7 @@ class DeadLetterReplayIn(fields.Optional, fields.Strict):
         child=fields.Text(max_length=100), max_length=LIMIT_MAX, allow_null=True, help_text="only these"
     )
     include_replayed = fields.Flag(allow_null=True, help_text="true: also those that have a replay")
+    include_handled = fields.Flag(allow_null=True, help_text="true: also those that are marked as handled")
     definition = shapes.definition_field()
     limit = fields.Whole(min_value=1, max_value=LIMIT_MAX, allow_null=True, help_text="the oldest so many; 100")
     dry_run = fields.Flag(allow_null=True, help_text="true: only say what matches")
@@ -39,6 +41,8 @@ class DeadLetterOut(shapes.ExecutionOut):
 
     error_class = serializers.ChoiceField(ErrorClass.values)
     closed_at = fields.Instant()
+    handled_at = shapes.handled_at_field()
+    handled_by = shapes.handled_by_field()
     replays = shapes.replays_field()
 
 
@@ -48,6 +52,12 @@ class DeadLetterList(serializers.Serializer):
     limit = fields.Whole()
     offset = fields.Whole()
     has_more = fields.Flag()
+
+
+class Handled(serializers.Serializer):
+    execution_id = serializers.UUIDField()
+    handled_at = shapes.handled_at_field()
+    handled_by = shapes.handled_by_field()
 
 
 class DeadLettersReplayed(serializers.Serializer):
@@ -64,6 +74,14 @@ class DeadLettersReplayed(serializers.Serializer):
 
 def render(execution: Execution, replays: Sequence[UUID]) -> dict[str, Any]:
     return {**shapes.render(execution), **shapes.render_end(execution, replays)}
+
+
+def render_handled(execution: Execution) -> dict[str, Any]:
+    return {
+        "execution_id": str(execution.pk),
+        "handled_at": rfc3339(execution.handled_at),
+        "handled_by": execution.handled_by,
+    }
 
 
 def render_report(report: Report) -> dict[str, Any]:

@@ -98,6 +98,14 @@ class StepOut(serializers.Serializer):
     reason = fields.Text()
 
 
+def handled_at_field() -> fields.Instant:
+    return fields.Instant(allow_null=True, help_text="when somebody dealt with its bad end otherwise than by a replay")
+
+
+def handled_by_field() -> fields.Text:
+    return fields.Text(allow_null=True, help_text="who said so: an address, or the first characters of a key")
+
+
 def replays_field() -> serializers.ListField:
     return serializers.ListField(
         child=serializers.UUIDField(), help_text=f"newest first, {REPLAYS_SHOWN} at most; replayed_from leads back"
@@ -124,6 +132,8 @@ class ExecutionDetail(ExecutionOut):
     )
     error_class = serializers.ChoiceField(ErrorClass.values, allow_null=True, help_text="null: it did not end badly")
     closed_at = fields.Instant(allow_null=True)
+    handled_at = handled_at_field()
+    handled_by = handled_by_field()
     replays = replays_field()
     attempt_log = AttemptOut(many=True)
     history = StepOut(many=True)
@@ -236,6 +246,8 @@ def render_end(execution: Execution, replays: Sequence[UUID]) -> dict[str, Any]:
     return {
         "error_class": execution.error_class,
         "closed_at": rfc3339(execution.closed_at),
+        "handled_at": rfc3339(execution.handled_at),
+        "handled_by": execution.handled_by,
         "replays": [str(pk) for pk in replays],
     }
 

@@ -13,10 +13,11 @@ from cueapi import clock
 from cueapi.api import ApiView, account_of, checked
 from cueapi.errors import ValidationFailed
 from cueapi.ids import parse_execution_id
+from cueapi.models import ApiKey
 from cueapi.openapi import leads_to, page_parameters, refuses
 from cueapi.pagination import flag, page
 from cues.zones import instant_in
-from executions import dead_letters
+from executions import dead_letters, handling, outcomes
 from executions.dead_letters import LIMIT_DEFAULT, Filters, Order
 from executions.failures import ErrorClass
 from executions.firing import ReplayOf
@@ -37,6 +38,7 @@ class DeadLetterListView(ApiView):
             OpenApiParameter("since", datetime, description="RFC 3339: ended then or later"),
             OpenApiParameter("until", datetime, description="RFC 3339: ended before that"),
             OpenApiParameter("replayed", bool, description="true: only those with a replay; false: only those without"),
+            OpenApiParameter("handled", bool, description="true: only those marked as handled; false: only the others"),
             *page_parameters(),
         ],
         responses={200: shapes.DeadLetterList},
@@ -76,6 +78,38 @@ class DeadLetterReplayView(ApiView):
         return Response(shapes.render_report(report))
 
 
+class HandledView(ApiView):
+    @refuses("404 execution_not_found", "409 not_a_dead_letter")
+    @extend_schema(
+        operation_id="mark_as_handled",
+        request=None,
+        responses={200: shapes.Handled},
+        summary="Say that somebody dealt with a dead letter; it leaves the list of those to be looked at",
+    )
+    def put(self, request: Request, execution_id: str) -> Response:
+        return self._mark(request, execution_id, handled=True)
+
+    @refuses("404 execution_not_found", "409 not_a_dead_letter")
+    @extend_schema(
+        operation_id="unmark_as_handled",
+        request=None,
+        responses={200: shapes.Handled},
+        summary="Put a dead letter back on the list of those to be looked at",
+    )
+    def delete(self, request: Request, execution_id: str) -> Response:
+        return self._mark(request, execution_id, handled=False)
+
+    def _mark(self, request: Request, execution_id: str, *, handled: bool) -> Response:
+        execution = outcomes.find(account_of(request), parse_execution_id(execution_id))
+        marked = handling.mark_one(execution, handled=handled, by=_caller(request), now=clock.now())
+        return Response(shapes.render_handled(marked))
+
+
+def _caller(request: Request) -> str:
+    """The key's first characters; of a session, the address."""
+    return f"{request.auth.prefix}…" if isinstance(request.auth, ApiKey) else account_of(request).email
+
+
 def _filters(request: Request) -> Filters:
     """The query's. Raises ValidationFailed for what cannot be read; a cue that is not there matches nothing."""
     query = request.query_params
@@ -88,6 +122,7 @@ def _filters(request: Request) -> Filters:
         since=_instant(query.get("since"), where="query.since"),
         until=_instant(query.get("until"), where="query.until"),
         replayed=flag(request, "replayed"),
+        handled=flag(request, "handled"),
     )
 
 
@@ -100,6 +135,7 @@ def _order(body: dict[str, Any]) -> Order:
         error_class=body.get("error_class"),
         since=_instant(body.get("since"), where="body.since"),
         until=_instant(body.get("until"), where="body.until"),
+        handled=None if ids is not None or body.get("include_handled") else False,
         ids=ids,
     )
     return Order(

@@ -25,6 +25,7 @@ CONTRACT = {
     409: {
         *("duplicate_cue_name", "duplicate_email", "claim_failed", "execution_not_claiming", "no_outcome"),
         *("outcome_already_recorded", "invalid_state", "execution_in_flight", "idempotency_key_conflict"),
+        "not_a_dead_letter",
     },
     410: {"plaintext_unavailable"},
     413: {"request_too_large", "payload_too_large"},

@@ -70,7 +70,8 @@ def test_an_item_is_the_execution_with_why_and_when_it_ended(api: Api) -> None:
     run = dead(make.cue(api.account), error_class="http_5xx", http_status=502)
     (item,) = api.get(LIST).json()["dead_letters"]
     (listed,) = api.get("/v1/executions").json()["executions"]
-    assert item == listed | {"error_class": "http_5xx", "closed_at": "2031-05-04T09:00:00Z", "replays": []}
+    end = {"error_class": "http_5xx", "closed_at": "2031-05-04T09:00:00Z", "replays": []}
+    assert item == listed | end | {"handled_at": None, "handled_by": None}
     detail = api.get(f"/v1/executions/{run.pk}").json()
     assert item.items() <= detail.items()
 
@@ -508,3 +509,40 @@ def test_current_is_refused_before_anything_is_made() -> None:
     with pytest.raises(BadRequest, match="as_sent"):
         firing.replay(original, definition=ReplayOf.CURRENT, now=NOW)
     assert Execution.objects.count() == 1
+
+
+# --- Dealt with otherwise ---------------------------------------------------------------------------------------
+
+
+def test_one_that_is_handled_says_by_whom_and_is_listed_apart(api: Api) -> None:
+    handled, other = (make.execution(make.cue(api.account), status=Status.FAILED) for _ in range(2))
+    path = f"/v1/executions/{handled.pk}/handled"
+    first = api.send("PUT", path).json()
+    assert api.send("PUT", path).json() == first
+    assert first["handled_by"] == f"{(api.key or '')[:12]}…"
+    detail = api.get(f"/v1/executions/{handled.pk}").json()
+    assert (detail["handled_at"], detail["handled_by"]) == (first["handled_at"], first["handled_by"])
+    for query, wanted in (({}, {handled, other}), ({"handled": "true"}, {handled}), ({"handled": "false"}, {other})):
+        listed = api.get("/v1/dead-letters", **query).json()["dead_letters"]
+        assert {letter["id"] for letter in listed} == {str(one.pk) for one in wanted}
+    taken_back = api.send("DELETE", path)
+    assert (taken_back.status_code, taken_back.json()["handled_at"], taken_back.json()["handled_by"]) == (
+        200,
+        None,
+        None,
+    )
+
+
+def test_a_bulk_replay_leaves_out_what_is_handled_unless_it_is_asked_for_or_named(api: Api) -> None:
+    handled, other = (make.execution(make.cue(api.account), status=Status.FAILED) for _ in range(2))
+    api.send("PUT", f"/v1/executions/{handled.pk}/handled")
+    for body, matched in (
+        ({}, 1),
+        ({"include_handled": True}, 2),
+        ({"execution_ids": [str(handled.pk)]}, 1),
+    ):
+        assert api.post("/v1/dead-letters/replay", {**body, "dry_run": True}).json()["matched"] == matched
+    api.post("/v1/dead-letters/replay", {})
+    assert list(Execution.objects.filter(replayed_from__isnull=False).values_list("replayed_from", flat=True)) == [
+        other.pk
+    ]

@@ -35,6 +35,7 @@ CLOSED: dict[str, list[tuple[str, dict | None]]] = {
     "executions/<str:execution_id>/verify": [("POST", {})],
     "executions/<str:execution_id>/verification-pending": [("POST", None)],
     "executions/<str:execution_id>/replay": [("POST", None), ("POST", {"definition": "current"})],
+    "executions/<str:execution_id>/handled": [("PUT", None), ("DELETE", None)],
     "executions/<str:execution_id>/timeline": [("GET", None)],
     "destinations/<str:destination_id>": [("PATCH", {"rate_per_minute": 60})],
     "destinations/<str:destination_id>/open": [("POST", None)],

@@ -27,6 +27,13 @@ def test_dead_letters_are_listed_counted_and_replayed_as_printed(api: Api) -> No
     assert told["replays"][0] in str(replay)
 
 
+def test_a_dead_letter_is_marked_as_handled_as_printed(api: Api) -> None:
+    letter = make.execution(make.cue(api.account), status=Status.FAILED, error_class="http_5xx")
+    marked = send(api, PAGE.curl("EXECUTION_ID/handled"), EXECUTION_ID=str(letter.pk)).json()
+    assert marked["handled_by"].startswith("cue_sk_")
+    assert api.get("/v1/dead-letters", handled="false").json()["total"] == 0
+
+
 def test_every_class_is_described() -> None:
     text = (ROOT / PAGE.path).read_text()
     described = re.findall(r"^\| `(\w+)` \| (?!Why)", text, re.MULTILINE)

@@ -185,6 +185,7 @@ ROWS: list[tuple[int, str, Row]] = [
     (409, "no_outcome", lambda api: api.patch(f"{run_of(api)}/evidence", {"external_id": "x"})),
     (409, "invalid_state", lambda api: api.post(f"{run_of(api)}/verify")),
     (409, "execution_in_flight", lambda api: api.post(f"{run_of(api)}/replay")),
+    (409, "not_a_dead_letter", lambda api: api.send("PUT", f"{run_of(api)}/handled")),
     (409, "idempotency_key_conflict", lambda api: fired_with(api, {"payload_override": {"a": 1}}, {})),
     (409, "last_key_protected", last_key),
     (410, "plaintext_unavailable", lambda api: api.get("/v1/auth/key")),

@@ -128,10 +128,24 @@ def admin_pages(client: Client) -> Iterator[tuple[str, str]]:
     yield "/admin/", "/admin/"
     yield from ((path, path) for path in dict.fromkeys(re.findall(r'href="(/admin/[a-z_]+/[a-z]+/)"', front)))
     executions, cues = "/admin/executions/execution/", "/admin/cues/cue/"
-    hour = re.findall(r'href="(/admin/executions/execution/\?closed_at[^"]+)"', front)
-    yield "the list of an hour", unescape(hour[len(hour) // 2])
+    hours = re.findall(
+        r'href="(/admin/executions/execution/\?ended=[^"]+)"', client.get("/admin/?range=7d").content.decode()
+    )
+    yield from ((f"what ended, {nth} of {len(hours)}", unescape(hours[nth])) for nth in (0, 1, len(hours) // 2))
+    letters = "/admin/executions/deadletter/"
+    for query in (
+        {"state": "all"},
+        {"error_class__exact": "timeout"},
+        {"error_class__exact": "dns"},
+        {"ended": "week"},
+    ):
+        yield f"dead letters {' '.join(query.values())}", f"{letters}?{urlencode(query)}"
+    yield "dead letters of a destination", f"{letters}?{urlencode({'q': 'https://agent-7.example.org'})}"
+    yield "dead letters of an account", f"{letters}?{urlencode({'q': 'grown@example.org'})}"
+    yield "all dead letters, counted", f"{letters}all/replay"
     for query in (
         *({"status__exact": status} for status in ("failed", "pending", "missed")),
+        {"late": "yes"},
         {"triggered_by__exact": "replay"},
         {"outcome_state__exact": "verification_failed"},
         {"q": BUSY},
