@@ -13,7 +13,7 @@ from django.db.models import Field, Q, QuerySet
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-REACH = 100_000  # rows of an index that a search for few of them looks at
+REACH = 50_000  # rows of an index that a search for few of them looks at
 
 
 class Unreadable(ValueError):

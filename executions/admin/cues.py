@@ -46,6 +46,7 @@ class FireableCueAdmin(CueAdmin):
 
     actions: Any = (*CueAdmin.actions, "fire")
     list_display: Any = (*CueAdmin.list_display[:3], "failures", *CueAdmin.list_display[3:])
+    list_per_page = 30  # how each did lately takes time
     change_form_outer_before_template = "executions/admin/cue.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

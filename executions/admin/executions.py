@@ -60,7 +60,8 @@ class ExecutionChangeList(LightChangeList):
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         rows = super().get_queryset(request, exclude_parameters)
-        if not SEARCHED & {name.partition("__")[0] for name, value in request.GET.items() if value}:
+        is_searched = SEARCHED & {name.partition("__")[0] for name, value in request.GET.items() if value}
+        if not is_searched or Cue.objects.filter(pk=self.query.strip()).exists():
             return rows
         edge = Execution.objects.newest_first().values_list("created_at", flat=True)[REACH : REACH + 1].first()
         self.looked_until = edge

@@ -29,7 +29,10 @@ LISTS = (
     *("executions", "cues", "dead-letters", "destinations", "workers"),
     *("alerts", "usage", "audit", "keys", "settings"),
 )
-ADMIN_LISTS = ("executions/execution", "cues/cue", "executions/destination", "executions/worker", "cueapi/auditevent")
+ADMIN_LISTS = (
+    *("executions/execution", "executions/deadletter", "executions/destination", "executions/worker"),
+    *("cues/cue", "cueapi/auditevent"),
+)
 IN_README = ("overview", "execution-failed")  # by the reader's scheme
 STILL_MS = 300  # after which a page has told all its times
 
@@ -60,6 +63,7 @@ def admin_pages(scene: Scenery) -> Pages:
     return {
         "admin": "/admin/",
         **{f"admin-{path.split('/')[1]}s": f"/admin/{path}/" for path in ADMIN_LISTS},
+        "admin-replay-all": "/admin/executions/deadletter/all/replay",
         "admin-execution": f"/admin/executions/execution/{execution}/change/",
         "admin-cue": f"/admin/cues/cue/{cue}/change/",
     }

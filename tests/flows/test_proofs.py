@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.proofs import beats, bench, bench_scheduler, first_webhook, herd, kill, minute
+from tests.proofs import beats, bench, bench_pages, bench_scheduler, first_webhook, herd, kill, minute
 from tests.proofs.client import Client, running
 from tests.proofs.sink import sinks
 from tests.support.deadline import eventually
@@ -101,6 +101,10 @@ def test_calls_and_a_burst_are_measured_and_nothing_is_lost_in_it(monkeypatch: p
     assert [line.ratio and line.ratio > 0 for line in calls] == [True] * 3
     assert figures["Burst of 60 over 3 destinations"].ratio
     assert figures["Burst of 60 over 3 destinations: not received, recorded too often"].figure == "0, 0"
+
+
+def test_every_page_of_a_filled_installation_is_there_with_few_queries() -> None:
+    assert bench_pages.main(["--cues", "300", "--executions", "4000", "--took-max-ms", "60000"]) == 0
 
 
 def test_beat_is_measured_with_many_cues() -> None:
