@@ -20,7 +20,7 @@ from unfold.views import ChangeList
 
 from cueapi import clock
 from cueapi.clock import rfc3339
-from cueapi.console import COUNTED_MAX, EMPTY, LightChangeList, badge, utc
+from cueapi.console import COUNTED_MAX, EMPTY, LightChangeList, badge, plain, utc
 from cueapi.errors import ApiError
 from cueapi.models import Account
 from cues.zones import instant_in
@@ -53,7 +53,17 @@ class DeadLetterChangeList(LightChangeList):
 class DeadLetterAdmin(ExecutionAdmin):
     """Who may see and change executions may see and change these; the page of one is its execution's."""
 
-    list_display: Any = ("short_id", "ended", "account", "cue_link", "why", "error", "lane", "attempts", "became")
+    list_display: Any = (
+        "short_id",
+        "ended",
+        "account",
+        "cue_link",
+        "why",
+        "error",
+        "destination",
+        "attempts",
+        "became",
+    )
     list_display_links = None
     list_filter: Any = (ToDoFilter, "error_class", EndedFilter, "transport")
     list_select_related: Any = ("cue", "account")
@@ -68,6 +78,7 @@ class DeadLetterAdmin(ExecutionAdmin):
     ordering = ("-closed_at",)
     actions: Any = ("replay", "replay_current", "handle", "unhandle")
     ended = utc("closed_at", "ended")
+    destination = plain("lane", "destination")
 
     @display(description="execution")
     def short_id(self, letter: Execution) -> SafeString:

@@ -56,7 +56,8 @@ class WorkerAdmin(AskingAdmin):
 
     @display(description="holds")
     def holds(self, worker: Any) -> str:
-        return "nothing" if not worker.holds_now else f"{worker.holds_now} of its claims"
+        held = worker.holds_now
+        return f"{held} execution{'' if held == 1 else 's'}" if held else "nothing"
 
     @display(description="can do")
     def can_do(self, worker: Worker) -> str:

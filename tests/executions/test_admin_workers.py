@@ -47,7 +47,7 @@ def test_the_list_says_how_each_is_and_what_it_holds(root: Admin) -> None:
     held = {one.pk: one.holds_now for one in root.client.get(list_url(Worker)).context["cl"].result_list}
     assert (held[busy.pk], held[namesake.pk]) == (2, 0)
     page = root.text(list_url(Worker))
-    for words in ("active", "stale", "dead", "2 of its claims", "nothing", "report"):
+    for words in ("active", "stale", "dead", "2 executions", "nothing", "report"):
         assert words in page
 
 
