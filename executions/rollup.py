@@ -88,15 +88,20 @@ def _ended(since: datetime, latest: datetime) -> tuple[Sequence[dict[str, Any]],
 
 
 def _scan(since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
-    """The first of them, one more than is counted. With bodies and without: each has an index of its own."""
-    for bodies in (Q(bodies_removed_at=None), Q(bodies_removed_at__isnull=False)):
-        ended = Execution.objects.filter(bodies, closed_at__gte=since, closed_at__lt=until)
-        yield from ended.order_by("closed_at").values(*COLUMNS)[: ROWS_MAX + 1]
+    """The first of them, one more than is counted."""
+    for rows in _ended_within(since, until):
+        yield from rows.order_by("closed_at")[: ROWS_MAX + 1]
 
 
 def _all_of(since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
-    rows: Any = Execution.objects.filter(closed_at__gte=since, closed_at__lt=until).values(*COLUMNS)
-    yield from rows.iterator()
+    for rows in _ended_within(since, until):
+        yield from rows.iterator()
+
+
+def _ended_within(since: datetime, until: datetime) -> Iterator[Any]:
+    """Those with bodies, then those without: each has an index of its own."""
+    for bodies in (Q(bodies_removed_at=None), Q(bodies_removed_at__isnull=False)):
+        yield Execution.objects.filter(bodies, closed_at__gte=since, closed_at__lt=until).values(*COLUMNS)
 
 
 def _by_hour(rows: Iterable[dict[str, Any]]) -> dict[Key, Counts]:

@@ -57,9 +57,13 @@ def latency_ms(recent: Sequence[tuple[int, int]], share: float) -> int | None:
     return ordered[ceil(share * len(ordered)) - 1] if ordered else None
 
 
-def sights(account: Account, *, now: datetime) -> Sequence[Sight]:
-    """All of the account's, those in trouble first, then those with most to do."""
-    found = _seen(account.pk, Destination.objects.filter(account=account), now=now)
+def sights(account: Account, *, now: datetime, part: str = "", at_most: int | None = None) -> Sequence[Sight]:
+    """Those of the account's that have `part` in their name, in trouble first, then those with most to do.
+
+    Of more than `at_most`, those in trouble and then the first by name.
+    """
+    rows = Destination.objects.filter(account=account, lane__icontains=part).order_by("-state", "lane")
+    found = _seen(account.pk, rows[:at_most], now=now)
     return sorted(found, key=lambda one: (not one.destination.breaker.is_holding, -one.waiting, one.destination.lane))
 
 

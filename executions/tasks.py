@@ -51,7 +51,6 @@ def count() -> None:
     stop_at = time.monotonic() + COUNT_S
     while rollup.count(now=now) and time.monotonic() < stop_at:
         pass
-    rollup.forget(now=now)
 
 
 @shared_task(name="executions.audit_slots")
@@ -66,6 +65,8 @@ def audit_slots(after: str = "") -> None:
 def purge(positions: purging.Positions | None = None, stop_at: float | None = None) -> None:
     """The hour's removal of what is over, a few seconds to a message; none after `stop_at` (Unix seconds)."""
     now = clock.now()
+    if positions is None:
+        rollup.forget(now=now)
     stop_at = stop_at or now.timestamp() + PURGE_CHAIN_S
     run = purging.purge(now=now, positions=positions, go_on=purging.Pace(PURGE_S))
     if not run.is_done and clock.now().timestamp() < stop_at:

@@ -47,9 +47,9 @@ def heartbeat(account: Account, worker_id: str, *, handlers: Any = KEEP_HANDLERS
     Worker.objects.bulk_create([new], ignore_conflicts=True)  # of two first heartbeats at once, either will do
 
 
-def all_of(account: Account) -> list[Worker]:
+def all_of(account: Account, *, at_most: int | None = None) -> list[Worker]:
     """The account's workers, the one heard of last first."""
-    return list(Worker.objects.filter(account=account).order_by("-last_heartbeat_at", "worker_id"))
+    return list(Worker.objects.filter(account=account).order_by("-last_heartbeat_at", "worker_id")[:at_most])
 
 
 def state_of(worker: Worker, *, now: datetime) -> str:

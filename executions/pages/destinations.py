@@ -1,5 +1,7 @@
 """Doors: where an account's webhooks go, how each place does, and steering by hand."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -7,9 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from cueapi import clock
 from cueapi.pages import account_of, act, answers, page, see_other, signed_in
 from executions import steering
+from executions.pages.reading import Query
 from executions.steering import RATE_MAX
 
 PATH = "/destinations"
+SHOWN = 100
 
 
 class RateForm(forms.Form):
@@ -19,6 +23,8 @@ class RateForm(forms.Form):
 @answers("GET")
 @signed_in
 def destinations_page(request: HttpRequest) -> HttpResponse:
+    query = Query(request)
+    found = steering.sights(account_of(request), now=clock.now(), part=query.text("q"), at_most=SHOWN + 1)
     rows = [
         {
             "sight": sight,
@@ -27,9 +33,10 @@ def destinations_page(request: HttpRequest) -> HttpResponse:
             "p50": sight.latency_ms(0.5),
             "p95": sight.latency_ms(0.95),
         }
-        for sight in steering.sights(account_of(request), now=clock.now())
+        for sight in found[:SHOWN]
     ]
-    return page(request, "executions/pages/destinations.html", rows=rows, rate_max=RATE_MAX)
+    facts: dict[str, Any] = {"rows": rows, "chosen": query.kept, "more_than": SHOWN if len(found) > SHOWN else None}
+    return page(request, "executions/pages/destinations.html", rate_max=RATE_MAX, **facts)
 
 
 @answers("POST")

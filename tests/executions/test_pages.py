@@ -332,6 +332,20 @@ def test_a_breaker_is_opened_and_closed_by_hand(browser: Browser, rows: World) -
     assert Destination.objects.get().state != BreakerState.OPEN
 
 
+def test_of_many_destinations_those_in_trouble_are_shown_and_the_others_found_by_name(
+    browser: Browser, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executions.pages.destinations.SHOWN", 2)
+    for name, state in (("a", "closed"), ("b", "closed"), ("c", "open"), ("d", "half_open")):
+        Destination.objects.create(account=account, lane=f"https://{name}.example.org", state=state)
+    shown = [one["row"].lane[8] for one in browser.get("/destinations").context["rows"]]
+    assert sorted(shown) == ["c", "d"]
+    assert "There are more than 2" in browser.text("/destinations")
+    (found,) = browser.get("/destinations", q="b.example").context["rows"]
+    assert found["row"].lane == "https://b.example.org"
+    assert "No destination matches" in browser.text("/destinations", q="nothing like it")
+
+
 @pytest.mark.parametrize(("said", "kept"), [("30", 30), ("", None), ("0", 7), ("x", 7), ("9" * 30, 7)])
 def test_a_rate_is_set_or_refused_with_the_reason(
     browser: Browser, account: Account, rows: World, said: str, kept: int | None

@@ -12,7 +12,18 @@ from cueapi.errors import NotFound
 from cues import services
 from cues.models import Cue, LedgerEntry
 from executions import alerts, firing, purging, retention, statistics, tasks
-from executions.models import Alert, Attempt, Destination, Execution, Horizon, Kept, Notification, Step, Worker
+from executions.models import (
+    Alert,
+    Attempt,
+    Destination,
+    Execution,
+    Horizon,
+    HourFigures,
+    Kept,
+    Notification,
+    Step,
+    Worker,
+)
 from executions.states import Status, Trigger
 from tests.support import make
 from tests.support.api import Api
@@ -246,6 +257,14 @@ def test_beat_asks_for_it_every_hour() -> None:
     job = django_settings.CELERY_BEAT_SCHEDULE["purge"]
     assert job["task"] == tasks.purge.name
     assert (job["schedule"].hour, len(job["schedule"].minute)) == (set(range(24)), 1)
+
+
+def test_old_hours_of_figures_go_with_the_rest(cue: Cue) -> None:
+    now = clock.now().replace(minute=0, second=0, microsecond=0)
+    for days in (1, 91):
+        HourFigures.objects.create(account=cue.account, hour=now - days * DAY)
+    tasks.purge()
+    assert [row.hour for row in HourFigures.objects.all()] == [now - DAY]
 
 
 @pytest.mark.django_db(transaction=True)
