@@ -10,6 +10,7 @@ from tests.proofs.client import Client, running
 from tests.support.chromium import MISSING, Faults, chromium, path_of_chromium
 from tests.support.processes import Installation
 from tests.support.receiver import Receiver
+from tests.support.scenery import Scenery, scenery
 
 WITHIN_MS = 15_000
 
@@ -29,6 +30,13 @@ def it(chromium_path: str) -> Iterator[Installation]:
     """All processes, up; each test leaves them up."""
     with running({}) as installation:
         yield installation
+
+
+@pytest.fixture(scope="session")
+def scene(it: Installation) -> Iterator[Scenery]:
+    """A busy day behind it."""
+    with scenery(it) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Every page, in light and in dark, at a desk and on a phone, against the rules that axe checks."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,19 +9,13 @@ from playwright.sync_api import Browser, Page
 
 from cueapi.pages import PLACES
 from tests.support.processes import Installation
-from tests.support.scenery import Scenery, scenery
+from tests.support.scenery import Scenery
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 GRAVE = ("serious", "critical")
 SIGNED_OUT = ("/login", "/auth/device?code=WXYZ-7345", "/nothing-here")
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def scene(it: Installation) -> Iterator[Scenery]:
-    with scenery(it) as made:
-        yield made
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -60,14 +60,14 @@ def test_a_failure_arrives_by_itself_tells_why_and_is_put_right(page: Page, clie
     page.goto("/executions")
     expect(page.get_by_text("Connected")).to_be_visible()
 
-    client.create_cue("summarise-inbox", AT_ONCE, receiver.url, payload={"inbox": "support"}, retry=ONE_TRY)
-    expect(row_of(page, "summarise-inbox")).to_contain_text("failed")
+    client.create_cue("sort-inbox", AT_ONCE, receiver.url, payload={"inbox": "support"}, retry=ONE_TRY)
+    expect(row_of(page, "sort-inbox")).to_contain_text("failed")
 
-    row_of(page, "summarise-inbox").get_by_role("link").first.click()
+    row_of(page, "sort-inbox").get_by_role("link").first.click()
     expect(page).to_have_url(EXECUTION)
     failed_at = page.url
     expect(page.get_by_role("heading", name="Attempt 1: answered 500")).to_be_visible()
-    expect(page.get_by_text("the model is overloaded")).to_be_visible()
+    expect(page.get_by_text("the model is overloaded").first).to_be_visible()
     expect(page.get_by_text('"inbox": "support"').first).to_be_visible()
 
     press(page, "Replay as sent")
@@ -79,9 +79,9 @@ def test_a_failure_arrives_by_itself_tells_why_and_is_put_right(page: Page, clie
 
 
 def test_a_cue_is_paused_and_resumed_from_its_page(page: Page, client: Client, receiver: Receiver) -> None:
-    cue = client.create_cue("morning-report", EVERY_MORNING, receiver.url)
+    cue = client.create_cue("morning-brief", EVERY_MORNING, receiver.url)
     page.goto("/cues")
-    page.get_by_role("link", name="morning-report", exact=True).click()
+    page.get_by_role("link", name="morning-brief", exact=True).click()
     expect(page.get_by_text("09:00").first).to_be_visible()
 
     press(page, "Pause")
