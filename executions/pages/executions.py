@@ -1,5 +1,6 @@
 """Doors: the executions of an account as a list, and the same as they change."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,13 +13,14 @@ from cueapi.ids import parse_execution_id
 from cueapi.pages import account_of, answers, page, see_other, signed_in
 from executions import overview
 from executions.failures import ErrorClass
-from executions.feed import Position, Wanted
+from executions.feed import SETTLED_AFTER, Position, Unreadable, Wanted
 from executions.models import Execution, ExecutionQuerySet
 from executions.pages.reading import Query
 from executions.states import OutcomeState, Status, Trigger
-from executions.views.events import Stream
+from executions.views.events import LAST_EVENT_ID, Stream
 
 ROWS_MAX = 50
+GOES_ON_WITHIN = timedelta(minutes=10)
 HEARTBEAT_S = 3.0  # a page that was left is noticed by then, and its place is free
 LIST_COLUMNS = (
     *("account_id", "cue_id", "cue__name", "status", "triggered_by", "scheduled_for", "attempts", "http_status"),
@@ -57,6 +59,7 @@ def executions_page(request: HttpRequest) -> HttpResponse:
             "error_class": query.choice("error", ErrorClass.values),
         }
     )
+    live = live_address(**query.kept)
     rows = rows_of(request).filter(**indexed)
     if ended_until is not None:
         rows = rows.filter(created_at__lt=ended_until)  # nothing ends before it is made
@@ -72,7 +75,7 @@ def executions_page(request: HttpRequest) -> HttpResponse:
         "ended": [(name, query.kept[name]) for name in ("ended_since", "ended_until") if name in query.kept],
         "choices": {"status": Status, "trigger": Trigger, "outcome": OutcomeState, "error": ErrorClass},
         "late": [("yes", "late to be sent")],
-        "live": _live_address(query, is_newest=sheet.newer is None),
+        "live": live if sheet.newer is None and query.kept.keys() <= {"cue"} else None,
     }
     return page(request, "executions/pages/executions.html", **facts)
 
@@ -81,11 +84,9 @@ def _given(columns: dict[str, Any]) -> dict[str, Any]:
     return {column: value for column, value in columns.items() if value is not None}
 
 
-def _live_address(query: Query, *, is_newest: bool) -> str | None:
-    """Where the changes of this list come from: only the newest page of one that changes can tell is live."""
-    if not is_newest or not query.kept.keys() <= {"cue"}:
-        return None
-    return f"/live?{urlencode(query.kept)}" if query.kept else "/live"
+def live_address(**filters: str) -> str:
+    """Where the changes come from of a list that is read from now on, those that are just being made included."""
+    return f"/live?{urlencode({**filters, 'from': str(Position(clock.now() - SETTLED_AFTER))})}"
 
 
 @answers("GET")
@@ -103,9 +104,21 @@ def live(request: HttpRequest) -> HttpResponseBase:
     """The account's executions as they change, as Server-Sent Events; the same as GET /v1/events."""
     wanted = Wanted(cue_id=request.GET.get("cue", "").replace("\x00", "\ufffd") or None)
     try:
-        stream = Stream(account_of(request), wanted, Position(clock.now()), heartbeat_s=HEARTBEAT_S)
+        stream = Stream(account_of(request), wanted, _position(request, now=clock.now()), heartbeat_s=HEARTBEAT_S)
     except ApiError as refusal:
         return HttpResponse(refusal.message, status=refusal.status, headers=refusal.headers, content_type="text/plain")
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
     response.headers["X-Accel-Buffering"] = "no"
     return response
+
+
+def _position(request: HttpRequest, *, now: datetime) -> Position:
+    """After the last event that the browser got, else from when its page was made; from now on, if that is long ago."""
+    for text in (request.headers.get(LAST_EVENT_ID, ""), request.GET.get("from", "")):
+        try:
+            position = Position.parse(text)
+        except Unreadable:
+            continue
+        if now - GOES_ON_WITHIN <= position.at <= now:
+            return position
+    return Position(now)

@@ -12,7 +12,7 @@ from cueapi.pages import account_of, answers, page, signed_in
 from executions import glance
 from executions.glance import Places
 from executions.overview import Bar
-from executions.pages.executions import rows_of
+from executions.pages.executions import live_address, rows_of
 
 NEWEST = 10
 
@@ -21,8 +21,9 @@ NEWEST = 10
 @signed_in
 def overview_page(request: HttpRequest) -> HttpResponse:
     seen = glance.take(account_of(request), PLACES, over=request.GET.get("range", ""), now=clock.now())
+    live = live_address()
     newest = list(rows_of(request).newest_first()[:NEWEST])
-    return page(request, "executions/pages/overview.html", glance=seen, newest=newest, live="/live")
+    return page(request, "executions/pages/overview.html", glance=seen, newest=newest, live=live)
 
 
 def _lists(since: datetime) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from django.test import Client
 from cueapi import accounts, clock
 from cueapi.models import Account
 from executions import steering, workers
+from executions.feed import Position
 from executions.models import Alert, Destination, Execution
 from executions.states import BreakerState, OutcomeState, Trigger
 from tests.support import make
@@ -194,9 +195,35 @@ def test_the_list_goes_on_page_by_page(browser: Browser, account: Account) -> No
 
 
 def test_the_newest_page_is_live_and_others_are_not(browser: Browser, rows: World) -> None:
-    assert 'data-live="/live"' in browser.text("/executions")
-    assert f'data-live="/live?cue={rows.cue.pk}"' in browser.text("/executions", cue=rows.cue.pk)
+    assert 'data-live="/live?from=' in browser.text("/executions")
+    assert f'data-live="/live?cue={rows.cue.pk}&amp;from=' in browser.text("/executions", cue=rows.cue.pk)
     assert "data-live" not in browser.text("/executions", status="failed")
+
+
+def streamed(browser: Browser, path: str, **headers: str) -> str:
+    """The first of the stream: its greeting, and what was to be told at once."""
+    answer = browser.client.get(path, headers=headers)
+    chunks = iter(answer.streaming_content)
+    first = [next(chunks) for _ in range(2)]
+    answer.close()
+    return b"".join(first).decode()
+
+
+def test_what_changes_between_a_page_and_its_stream_is_told(browser: Browser, api: Api) -> None:
+    page = browser.text("/executions")
+    run = fired(recurring(api))
+    live = page.partition('data-live="')[2].partition('"')[0].replace("&amp;", "&")
+    assert str(run.pk) in streamed(browser, live)
+
+
+def test_a_stream_that_broke_goes_on_after_its_last_event(browser: Browser, api: Api) -> None:
+    cue = recurring(api)
+    told = fired(cue)
+    live = browser.text("/executions").partition('data-live="')[2].partition('"')[0].replace("&amp;", "&")
+    last = Position(clock.now())
+    later = fired(cue)
+    again = streamed(browser, live, **{"Last-Event-ID": str(last)})
+    assert str(later.pk) in again and str(told.pk) not in again
 
 
 def test_rows_are_sent_for_a_list_that_is_live(browser: Browser, api: Api, rows: World) -> None:
