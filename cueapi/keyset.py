@@ -72,7 +72,7 @@ def _edge(searched: "QuerySet[Any]", by: str, reach: int) -> Any | None:
 
 def _as_far_as(edge: Any, by: str, *, backwards: bool) -> Q:
     verb, at = "lt" if backwards else "gt", getattr(edge, by)
-    return Q(**{f"{by}__{verb}": at}) | Q(**{by: at, f"pk__{verb}e": edge.pk})
+    return Q(**{f"{by}__{verb}e": at}) & (Q(**{f"{by}__{verb}": at}) | Q(**{f"pk__{verb}e": edge.pk}))
 
 
 def _cut(found: list[Any], edge: Any, by: str, *, backwards: bool, is_first: bool) -> Sheet:

@@ -41,32 +41,9 @@ def executions_page(request: HttpRequest) -> HttpResponse:
     execution_id = query.read("id", parse_execution_id, "That is no execution's id. Paste the whole of it.")
     if execution_id:
         return see_other(f"/executions/{execution_id}")
-    indexed = _given(
-        {
-            "cue": query.text("cue") or None,
-            "created_at__gte": query.instant("since"),
-            "created_at__lt": query.instant("until"),
-        }
-    )
-    ended_until = query.instant("ended_until")
-    searched = _given(
-        {
-            "closed_at__gte": query.instant("ended_since"),
-            "closed_at__lt": ended_until,
-            "status": query.choice("status", Status.values),
-            "triggered_by": query.choice("trigger", Trigger.values),
-            "outcome_state": query.choice("outcome", OutcomeState.values),
-            "error_class": query.choice("error", ErrorClass.values),
-        }
-    )
+    rows, found = _asked_for(rows_of(request), query)
     live = live_address(**query.kept)
-    rows = rows_of(request).filter(**indexed)
-    if ended_until is not None:
-        rows = rows.filter(created_at__lt=ended_until)  # nothing ends before it is made
-    found = rows.filter(**searched)
-    if query.choice("late", ["yes"]):
-        found = found.filter(overview.late(clock.now()))
-    sheet = query.sheet(found, by="created_at", within=rows if searched else None)
+    sheet = query.sheet(found, by="created_at", within=None if found is rows else rows)
     facts: dict[str, Any] = {
         "sheet": sheet,
         "newer": query.at(sheet.newer),
@@ -78,6 +55,32 @@ def executions_page(request: HttpRequest) -> HttpResponse:
         "live": live if sheet.newer is None and query.kept.keys() <= {"cue"} else None,
     }
     return page(request, "executions/pages/executions.html", **facts)
+
+
+def _asked_for(rows: ExecutionQuerySet, query: Query) -> tuple[ExecutionQuerySet, ExecutionQuerySet]:
+    """Those that an index finds, and of them those that the query is about: the same where it asks for no more."""
+    columns = {
+        "cue": query.text("cue") or None,
+        "created_at__gte": query.instant("since"),
+        "created_at__lt": query.instant("until"),
+    }
+    rows = rows.filter(**_given(columns))
+    ended_until = query.instant("ended_until")
+    if ended_until is not None:
+        rows = rows.filter(created_at__lt=ended_until)  # nothing ends before it is made
+    if query.choice("late", ["yes"]):
+        rows = rows.filter(overview.late(clock.now()))
+    searched = _given(
+        {
+            "closed_at__gte": query.instant("ended_since"),
+            "closed_at__lt": ended_until,
+            "status": query.choice("status", Status.values),
+            "triggered_by": query.choice("trigger", Trigger.values),
+            "outcome_state": query.choice("outcome", OutcomeState.values),
+            "error_class": query.choice("error", ErrorClass.values),
+        }
+    )
+    return rows, rows.filter(**searched) if searched else rows
 
 
 def _given(columns: dict[str, Any]) -> dict[str, Any]:
