@@ -494,7 +494,7 @@ def test_the_list_reads_an_index_in_its_order(filters: Filters, index: str) -> N
     for at in range(3):
         dead(cue, at)
     if connection.vendor == "postgresql":  # so small a table it would rather read whole, or by any index
-        index = "execution_dead(_of_cue|_by_class)?"
+        index = "execution_dead(_of_cue|_by_class|_of_all)?"
         with connection.cursor() as cursor:
             for way in ("seqscan", "sort", "bitmapscan"):
                 cursor.execute(f"SET LOCAL enable_{way} = off")
